@@ -1,0 +1,22 @@
+# The commands of a work tree. Each is a script in .ci/, so that a person and the CI run the same.
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test bench clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name what; do printf '  make %-7s %s\n' "$$name" "$$what"; done
+
+run: ## build, then serve examples/hello on two interpreters at 127.0.0.1:8080 (PORT=8000 make run: elsewhere)
+	@PORT=$(or $(PORT),8080) exec .ci/serve-hello
+
+build: ## build the wheel for the CPython found, print its path
+	@exec .ci/build-wheel
+
+test: ## format, lints, Rust tests without and with Python, wheel, pytest on it, the same on a free-threaded CPython
+	@exec .ci/test
+
+bench: ## side by side with other servers (see docs/performance.md)
+	@exec benches/run
+
+clean: ## remove what was built here; the free-threaded CPython in ~/.cache/chaussette stays
+	@rm -rf target dist .venv .cache .pytest_cache .ruff_cache

@@ -1,0 +1,13 @@
+"""Hooks of --pre-hook and --post-hook."""
+
+
+def pre(arguments):
+    print(f"pre-hook: {arguments.application} {arguments.arguments}", flush=True)
+
+
+def post(arguments):
+    print(f"post-hook: {arguments.application}", flush=True)
+
+
+def failing(arguments):
+    raise RuntimeError("the hook failed on purpose")

@@ -1,0 +1,90 @@
+//! The seam: what a worker asks of an application, and what brings one to life.
+//!
+//! Knows neither HTTP nor Python. Fakes in `tests/support` stand behind the same traits.
+
+use crate::exchange::Exchange;
+
+/// An application on the thread that serves it. Not `Send`: it is born, serves and ends there.
+pub trait Application {
+    /// Serves `first`, then whatever `line` gives, until that is `None`. Each exchange is answered.
+    /// One attachment to an interpreter serves the whole batch.
+    fn serve(&mut self, first: Exchange, line: &mut dyn Line);
+
+    /// Ends it on its own thread. For the thread that loaded the application, all guests have ended.
+    fn end(self) -> Ended;
+}
+
+/// The requests that wait, as an application sees them.
+pub trait Line {
+    /// The next request, if one waits already. The reply before it is on its way.
+    fn next(&mut self) -> Option<Exchange>;
+
+    /// A part of a reply was sent and the application goes on: the front end is told when it is time.
+    fn offered(&mut self);
+}
+
+/// How an application ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// In order: nothing of it is left.
+    Cleanly,
+    /// It could not be ended safely and is left as it is: the process must leave by `_exit`.
+    Abandoned(String),
+}
+
+/// Where an application is loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Home {
+    /// In sub-interpreters with a GIL of their own, one a slot.
+    OwnGil,
+    /// In the main interpreter, shared by all threads.
+    Main,
+}
+
+/// Brings applications to life.
+pub trait Loader: Send + Sync + 'static {
+    type Application: Application;
+    type Invitation: Invitation<Application = Self::Application>;
+
+    /// Called on the first thread of slot `place`, which serves and ends what it returns. May take long.
+    fn load(&self, place: usize) -> Result<Loaded<Self>, LoadError>
+    where
+        Self: Sized;
+}
+
+/// A loaded application and what its slot's further threads need to join it.
+#[derive(Debug)]
+pub struct Loaded<L: Loader> {
+    pub application: L::Application,
+    pub invitation: L::Invitation,
+    /// What the application calls itself, for the log.
+    pub name: String,
+}
+
+/// Lets another thread serve an application that is loaded already.
+pub trait Invitation: Clone + Send + 'static {
+    type Application: Application;
+
+    /// Called on the guest's own thread.
+    fn join(self) -> Result<Self::Application, LoadError>;
+}
+
+/// Why an application could not be loaded.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum LoadError {
+    /// Its own fault: the report holds the traceback.
+    #[error("{report}")]
+    Application { report: String },
+    /// A C extension refuses interpreters with their own GIL.
+    #[error("{report}")]
+    Refused {
+        /// The extension module's full name.
+        extension: String,
+        /// Who imported whom, outermost first, the extension last.
+        chain: Vec<String>,
+        report: String,
+    },
+    /// No interpreter could be made.
+    #[error("{0}")]
+    Interpreter(String),
+}

@@ -1,0 +1,85 @@
+//! The waist: a request going in, a reply coming out. Plain data and channels.
+//!
+//! Owns what crosses between the front end (async) and the workers (blocking). Knows neither hyper nor
+//! Python; imports nothing of ours but the bell.
+//! Rules: the async side never blocks, the blocking side never awaits. An unsent [`Reply`] that is dropped
+//! is an answer; a dropped [`Answer`] tells the worker that the client is gone.
+
+mod body;
+mod reply;
+
+pub use body::{BodyError, BodyReader, BodySender, ReaderGone, RequestBody, body_channel};
+pub use reply::{
+    Answer, ChunkReader, ClientGone, FileRange, Reply, ReplyBody, Response, ResponseBody, ResponseHead,
+    Unsent,
+};
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::{HeaderMap, Method, Uri, Version};
+
+/// One request and the obligation to answer it.
+#[derive(Debug)]
+pub struct Exchange {
+    pub request: Request,
+    pub reply: Reply,
+}
+
+/// What the client asked, its body whole or still coming.
+#[derive(Debug)]
+pub struct Request {
+    pub method: Method,
+    pub uri: Uri,
+    pub version: Version,
+    pub headers: HeaderMap,
+    pub body: RequestBody,
+    pub connection: Arc<Connection>,
+}
+
+/// What all requests of one connection share.
+#[derive(Debug)]
+pub struct Connection {
+    pub client: Client,
+    /// `SERVER_NAME` and `SERVER_PORT` of PEP 3333, never empty.
+    pub server_name: String,
+    pub server_port: String,
+    pub scheme: Scheme,
+}
+
+/// Who is at the other end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Client {
+    Inet(IpAddr, u16),
+    /// A unix socket's peer has no address.
+    Unix,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    Http,
+    Https,
+}
+
+impl Scheme {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+/// Why an exchange has no proper response: whose fault it is decides what the client sees.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The client's: 4xx, or the connection closes.
+    #[error("client: {0}")]
+    Client(#[from] BodyError),
+    /// The application's: 500, or an aborted connection when the head is out. Never a clean end.
+    #[error("application: {0}")]
+    Application(&'static str),
+    /// Ours: the worker ended without an answer.
+    #[error("server: {0}")]
+    Server(&'static str),
+}

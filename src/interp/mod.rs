@@ -1,0 +1,27 @@
+//! CPython behind one door. Alone names `pyo3_ffi`; with `listener` alone holds `unsafe`.
+//!
+//! Owns interpreters, thread states and references. Knows nothing of ours: neither requests nor workers.
+//! Three types are the proof that the rules of the C API are kept:
+//! - [`Interpreter`]: born and ended on one thread, never sent elsewhere.
+//! - [`ThreadState`]: this thread's own state in one interpreter, kept for the thread's life.
+//! - [`Attached`]: exists only while that state is attached; whoever lacks it cannot touch an object.
+//!
+//! The obligations that `SAFETY:` comments cite are listed in `docs/unsafe.md`: *attached, home, live,
+//! owned, checked, no-unwind, order*.
+#![allow(unsafe_code, reason = "the one door to CPython's C API; obligations in docs/unsafe.md")]
+
+mod attach;
+mod call;
+mod class;
+mod exception;
+mod ffi;
+mod interpreter;
+mod object;
+mod value;
+
+pub use attach::{Attached, ThreadState};
+pub use class::{Arguments, Class, Outcome, Protocol, Type};
+pub use exception::{ExceptionKind, PythonError};
+pub use interpreter::{BirthError, Departure, Interpreter, Residence, duplicate, leave_after, leave_at_once};
+pub use object::{AsPython, Kept, Object};
+pub use value::Truth;

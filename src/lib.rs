@@ -1,0 +1,17 @@
+//! Chaussette 2: a WSGI server on an adopted socket. One process, N CPython interpreters.
+//!
+//! Modules in reading order, the left half of the hourglass first:
+//! [`cli`] and [`config`] say what is wanted; [`server`] is the life of the process on one page;
+//! [`listener`] adopts the socket; [`http`] reads requests; [`exchange`] is the waist; [`dispatch`] and
+//! [`bell`] hand over and back; [`application`] is the seam; [`worker`] and [`supervisor`] mind the threads;
+//! `wsgi` is PEP 3333; `interp` is CPython; `pymodule` joins the halves.
+
+pub mod application;
+pub mod bell;
+pub mod dispatch;
+pub mod exchange;
+#[cfg(feature = "python")]
+pub mod interp;
+pub mod supervisor;
+pub mod worker;
+pub mod wsgi;

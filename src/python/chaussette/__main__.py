@@ -1,0 +1,23 @@
+"""The command `chaussette`, also `python -m chaussette`.
+
+Owns the way from Python into the server and back out with its exit status. Knows no option: the command line is read
+in Rust. Runs in the main interpreter only, and is the one place that imports `chaussette._native`.
+"""
+
+import signal
+import sys
+
+
+def main() -> int:
+    """Serve as `sys.argv` asks, until told to stop; return the exit status."""
+    # Python's own SIGINT handler would only note the signal and wait for bytecode that the main thread never runs
+    # while it serves. From here on the signals are the server's.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    from chaussette import _native
+
+    return _native.main(sys.argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

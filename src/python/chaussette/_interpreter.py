@@ -1,0 +1,239 @@
+"""What each interpreter that serves runs of ours in Python: set-up, loading, reports, the end.
+
+Owns the interpreter's view of `sys`, the rescue of packages whose C extension refuses it, and the texts of failures.
+Called from Rust only, on the interpreter's own threads; never imports `chaussette._native`, which refuses
+sub-interpreters.
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib.machinery
+import io
+import os
+import stat
+import sys
+import threading
+import traceback
+
+REFUSAL = "does not support loading in subinterpreters"
+
+#: (extension module, import chain) of each extension that refused this interpreter, in order.
+refused: list[tuple[str, list[str]]] = []
+#: Modules whose .py was loaded in place of a refusing extension, in order.
+rescued: list[str] = []
+#: Extensions after whose import the GIL of a free-threaded build was on again.
+gil_enabled_by: list[str] = []
+
+
+def prepare(path: list[str], argv: list[str], rescue: bool) -> None:
+    """Give this interpreter the main one's `sys.path` and `sys.argv`; watch its extension modules."""
+    sys.path[:] = path
+    sys.argv[:] = argv
+    for stream in (sys.stdout, sys.stderr):
+        # An interpreter that cannot be ended is left behind, and what it had buffered with it: write by the line.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True)
+    if rescue or not getattr(sys, "_is_gil_enabled", lambda: True)():
+        _watch_extensions(rescue)
+    adopt_thread()
+
+
+def adopt_thread() -> None:
+    """Make the calling thread an ordinary one for `threading`.
+
+    From CPython 3.13 a thread made outside Python is a dummy whose children inherit daemon=True; they would die
+    silently at the end.
+    """
+    threading.current_thread()._daemonic = False
+
+
+def leave_thread() -> None:
+    """Undo `adopt_thread`, before the calling thread's state is deleted."""
+    # The dummy's own clean-up runs when its thread state goes, too late for the names it uses: it would print
+    # "Exception ignored in _DeleteDummyThreadOnDel.__del__" (3.13).
+    info = getattr(threading, "_thread_local_info", None)
+    if info is not None:
+        info.__dict__.pop("_track_dummy_thread_ref", None)
+
+
+def _watch_extensions(rescue: bool) -> None:
+    loader = importlib.machinery.ExtensionFileLoader
+    create, execute = loader.create_module, loader.exec_module
+
+    def create_module(self, spec):
+        try:
+            return create(self, spec)
+        except ImportError as error:
+            if not rescue or REFUSAL not in str(error):
+                raise
+            refused.append((spec.name, [*_import_chain(), spec.name]))
+            source = _source_beside(self.path)
+            if source is None:
+                raise
+        # Cython and mypyc packages ship the same module as .py beside the .so: slower, but it loads.
+        spec.loader = importlib.machinery.SourceFileLoader(spec.name, source)
+        spec.origin = source
+        spec.cached = None
+        rescued.append(spec.name)
+        return None
+
+    def exec_module(self, module):
+        before = _gil_is_off()
+        execute(self, module)
+        if before and not _gil_is_off():
+            gil_enabled_by.append(module.__name__)
+
+    loader.create_module = create_module
+    loader.exec_module = exec_module
+
+
+def _gil_is_off() -> bool:
+    return not getattr(sys, "_is_gil_enabled", lambda: True)()
+
+
+def _source_beside(extension: str) -> str | None:
+    for suffix in importlib.machinery.EXTENSION_SUFFIXES:
+        if extension.endswith(suffix):
+            source = extension.removesuffix(suffix) + ".py"
+            return source if os.path.isfile(source) else None
+    return None
+
+
+def _import_chain() -> list[str]:
+    """Return the modules being executed on this thread, outermost first."""
+    chain: list[str] = []
+    frame = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_name == "<module>":
+            name = frame.f_globals.get("__name__")
+            if name and (not chain or chain[-1] != name):
+                chain.append(name)
+        frame = frame.f_back
+    return chain[::-1]
+
+
+def load(spec: str, factory: bool) -> object:
+    """Return the WSGI application that `spec` names; with `factory`, what calling that gives."""
+    if spec.startswith("paste:"):
+        application = _load_paste(spec.removeprefix("paste:"))
+    else:
+        from chaussette.util import import_string
+
+        application = import_string(spec)
+    if factory:
+        if not callable(application):
+            raise TypeError(f"{spec!r} with --factory is not callable: {application!r}")
+        application = application()
+    if not callable(application):
+        raise TypeError(f"application {spec!r} is not callable: {application!r} (expected module:attribute)")
+    return application
+
+
+def _load_paste(spec: str) -> object:
+    try:
+        from paste.deploy import loadapp
+    except ImportError as error:
+        if error.name in ("paste", "paste.deploy"):
+            raise ImportError("paste: applications need PasteDeploy: pip install PasteDeploy") from error
+        raise
+    path, _, name = spec.partition("#")
+    path = os.path.abspath(path)
+    with open(path, encoding="utf-8") as file:
+        if any(line.strip() == "[loggers]" for line in file):
+            import logging.config
+
+            logging.config.fileConfig(path, {"__file__": path, "here": os.path.dirname(path)})
+    return loadapp(f"config:{path}", name=name or None)
+
+
+def refusal(error: BaseException) -> tuple[str, list[str]] | None:
+    """Return the extension that `error` comes from, with its import chain, if an extension's refusal is its cause."""
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    names = []
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        names += [extension for extension, _ in refused if f"module {extension} {REFUSAL}" in str(cause)]
+        cause = cause.__cause__ or cause.__context__
+    for extension, chain in reversed(refused):
+        if extension in names:
+            return extension, chain
+    return None
+
+
+def report(error: BaseException) -> str:
+    """Return the traceback of `error`, without our own frames at its top."""
+    tb = error.__traceback__
+    while tb is not None and tb.tb_frame.f_globals is globals():
+        tb = tb.tb_next
+    return "".join(traceback.format_exception(type(error), error, tb)).rstrip()
+
+
+class FileWrapper:
+    """`wsgi.file_wrapper` of PEP 3333: a file-like object as an iterable of blocks."""
+
+    def __init__(self, filelike, block_size: int = 65536) -> None:
+        self.filelike = filelike
+        self.block_size = block_size
+        if hasattr(filelike, "close"):
+            self.close = filelike.close
+
+    def __iter__(self):
+        return self
+
+    def __next__(self) -> bytes:
+        data = self.filelike.read(self.block_size)
+        if data:
+            return data
+        raise StopIteration
+
+
+def real_file(wrapper: FileWrapper) -> tuple[int, int, int] | None:
+    """Return (descriptor, offset, bytes left) if `wrapper` holds a regular file that can be read without Python."""
+    file = wrapper.filelike
+    # Exactly these types: a subclass, or GzipFile, may read something else than the descriptor holds.
+    if type(file).__name__ == "_TemporaryFileWrapper" and type(file).__module__ == "tempfile":
+        file = file.file
+    if type(file) not in (io.BufferedReader, io.BufferedRandom, io.FileIO):
+        return None
+    if type(file) is not io.FileIO and type(file.raw) is not io.FileIO:
+        return None
+    try:
+        if type(file) is io.BufferedRandom:
+            file.flush()
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        offset = file.tell()
+    except (OSError, ValueError):
+        return None
+    return file.fileno(), offset, max(status.st_size - offset, 0)
+
+
+def run_hook(name: str, options: dict[str, object]) -> None:
+    """Call the hook `name` as 1.3 did: with one argument, a namespace of the options."""
+    from types import SimpleNamespace
+
+    from chaussette.util import import_string
+
+    import_string(name)(SimpleNamespace(**options))
+
+
+def finish(end: bool) -> None:
+    """Run what Python runs at the end of an interpreter: join its threads, call exit handlers, flush.
+
+    With `end` this interpreter ends after it; without, it is the main one, which Python itself ends.
+    """
+    if end:
+        try:
+            threading._shutdown()
+        except BaseException:
+            traceback.print_exc()
+        atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (AttributeError, OSError, ValueError):
+            pass
+    leave_thread()

@@ -1,0 +1,103 @@
+"""What applications and command lines of Chaussette 1.3 import by name: `hello_app`, `import_string`.
+
+Owns finding an object by its import string. Runs in every interpreter that serves, so it imports next to nothing,
+and never `chaussette._native`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the name alone tells a type checker; `typing` would cost each interpreter its import
+    from types import ModuleType
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+__all__ = ["ImportStringError", "hello_app", "import_string"]
+
+
+class ImportStringError(ImportError):
+    """An import string that leads to no object: which one, and where its path ends."""
+
+    def __init__(self, import_name: str, reason: str) -> None:
+        super().__init__(f"cannot import {import_name!r}: {reason}")
+        self.import_name = import_name
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[ImportStringError], tuple[str, str]]:
+        return (type(self), (self.import_name, self.reason))
+
+
+def import_string(import_name: str) -> object:
+    """Return the object that `import_name` leads to.
+
+    Two forms, with any number of attributes::
+
+        package.module:attribute.attribute     the colon says where the module ends
+        package.module.attribute.attribute     the longest importable prefix is the module
+
+    In the dotted form the last name is an attribute whenever there is one by that name, and a module otherwise: a
+    package that binds `app` over its own submodule `app` means the object, as in 1.3.
+
+    Raises `ImportStringError` when a module or an attribute does not exist. What a module raises while it runs comes
+    through as it is: its traceback is what the reader needs.
+    """
+    module_name, colon, attribute_path = import_name.partition(":")
+    names = module_name.split(".")
+    attributes = attribute_path.split(".") if colon else []
+    if not all(names + attributes):
+        raise ImportStringError(import_name, "expected package.module:attribute or package.module.attribute")
+    if colon:
+        module, rest = _import_longest(import_name, names)
+        if rest:
+            raise ImportStringError(import_name, f"there is no module {module_name!r}")
+        return _follow(import_name, module, attributes)
+    if len(names) == 1:
+        module, _ = _import_longest(import_name, names)
+        return module
+    module, rest = _import_longest(import_name, names[:-1])
+    if not rest and not hasattr(module, names[-1]) and _is_module(module, import_name):
+        return importlib.import_module(import_name)
+    return _follow(import_name, module, [*rest, names[-1]])
+
+
+def _import_longest(import_name: str, names: list[str]) -> tuple[ModuleType, list[str]]:
+    """Import the longest prefix of `names` that is a module; return it and the names that are left."""
+    if not _is_module(None, names[0]):
+        raise ImportStringError(import_name, f"there is no module {names[0]!r} on sys.path")
+    module = importlib.import_module(names[0])
+    for depth in range(1, len(names)):
+        path = ".".join(names[: depth + 1])
+        if not _is_module(module, path):
+            return module, names[depth:]
+        module = importlib.import_module(path)
+    return module, []
+
+
+def _is_module(parent: ModuleType | None, path: str) -> bool:
+    # Asked before importing: a ModuleNotFoundError caught afterwards could as well be the module's own.
+    if path in sys.modules:
+        return True
+    if parent is not None and not hasattr(parent, "__path__"):
+        return False
+    return importlib.util.find_spec(path) is not None
+
+
+def _follow(import_name: str, module: ModuleType, attributes: list[str]) -> object:
+    found: object = module
+    path = module.__name__
+    for attribute in attributes:
+        try:
+            found = getattr(found, attribute)
+        except AttributeError as error:
+            raise ImportStringError(import_name, f"{path!r} has no attribute {attribute!r}") from error
+        path = f"{path}.{attribute}"
+    return found
+
+
+def hello_app(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+    """Answer `hello world`, whatever is asked. The application that is served when none is named."""
+    start_response("200 OK", [("Content-type", "text/plain")])
+    return [b"hello world"]

@@ -1,0 +1,312 @@
+//! The life of the process on one page: adopt → start interpreters → serve → drain → end.
+//!
+//! Knows the halves by their traits only: it cannot tell Python from a fake. Decides no exit status text and
+//! prints nothing but log lines.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::application::{Home, LoadError, Loader};
+use crate::bell::Bell;
+use crate::cli::ExitStatus;
+use crate::config::{Config, Isolation};
+use crate::dispatch::{self, Dispatcher, WorkQueue};
+use crate::http::{self, FrontEnd};
+use crate::listener::Listener;
+use crate::shutdown::{Ask, Drain, Signals};
+use crate::supervisor::{Census, Crew, Ready, Supervisor};
+
+/// What is kept of `--graceful-timeout` for ending the interpreters after the last reply. 2 s: a Django
+/// interpreter ends in 0.1 s; its exit handlers may flush something.
+const ENDING: Duration = Duration::from_secs(2);
+
+/// How long a quick stop waits for interpreters that are idle to end. 1 s: see [`ENDING`].
+const QUICK: Duration = Duration::from_secs(1);
+
+/// Where applications can live: what the right half of the hourglass offers.
+pub trait Workplace {
+    type Loader: Loader;
+
+    /// Whether threads of one interpreter run Python at the same time here.
+    fn threading(&self) -> Threading;
+
+    fn loader(&self, config: &Config, plan: Plan) -> Self::Loader;
+
+    /// Calls `--pre-hook` or `--post-hook`.
+    fn hook(&self, config: &Config, name: &str) -> Result<(), String>;
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Threading {
+    /// One thread of an interpreter at a time: a GIL.
+    Gil,
+    /// All threads at once.
+    Free,
+}
+
+/// One way to run the application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Plan {
+    pub home: Home,
+    pub crew: Crew,
+}
+
+/// How the process is to be left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stopped {
+    pub status: ExitStatus,
+    pub leave: Leave,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leave {
+    /// Through Python's own end of the main interpreter.
+    Orderly,
+    /// By `_exit`: interpreters are left that Python cannot end, or that still run.
+    AtOnce,
+}
+
+impl Stopped {
+    fn orderly(status: ExitStatus) -> Self {
+        Self { status, leave: Leave::Orderly }
+    }
+
+    fn at_once(status: ExitStatus) -> Self {
+        Self { status, leave: Leave::AtOnce }
+    }
+}
+
+/// Runs the server until it is told to stop.
+pub fn run<W: Workplace>(config: &Config, workplace: &W) -> Stopped {
+    let plans = match plans(config, workplace.threading()) {
+        Ok(plans) => plans,
+        Err(message) => {
+            tracing::error!("{message}");
+            return Stopped::orderly(ExitStatus::Usage);
+        }
+    };
+    let (dispatcher, queue) = dispatch::queue(1, config.workers.queue, Arc::new(Bell::default()));
+    match http::runtime(&dispatcher) {
+        Ok(runtime) => runtime.block_on(live(config, workplace, &plans, (dispatcher, queue))),
+        Err(error) => {
+            tracing::error!("cannot start the reactor: {error}");
+            Stopped::orderly(ExitStatus::Internal)
+        }
+    }
+}
+
+async fn live<W: Workplace>(
+    config: &Config,
+    workplace: &W,
+    plans: &[Plan],
+    (dispatcher, queue): (Dispatcher, WorkQueue),
+) -> Stopped {
+    let listeners = match adopt(config) {
+        Ok(listeners) => listeners,
+        Err(stopped) => return stopped,
+    };
+    let mut signals = match Signals::install() {
+        Ok(signals) => signals,
+        Err(error) => {
+            tracing::error!("cannot watch signals: {error}");
+            return Stopped::orderly(ExitStatus::Internal);
+        }
+    };
+    let started = tokio::select! {
+        started = start(config, workplace, plans, &queue) => started,
+        () = told_to_stop(&mut signals) => {
+            tracing::info!("stopped while the application was being loaded");
+            return Stopped::at_once(ExitStatus::Stopped);
+        }
+    };
+    let (mut supervisor, plan, ready) = match started {
+        Ok(started) => started,
+        Err(stopped) => return stopped,
+    };
+    if let Err(stopped) = hook(config, workplace, config.hooks.pre.as_deref()) {
+        return stopped;
+    }
+    announce(&listeners, plan, &ready);
+
+    let drain = Drain::default();
+    let front_end = FrontEnd::new(listeners, dispatcher, config.limits.clone(), drain.clone());
+    let deadline = serve(front_end, &mut signals, &drain, config.life.graceful_timeout).await;
+
+    let census = tokio::select! {
+        census = supervisor.drain(deadline) => census,
+        () = told_to_hurry(&mut signals) => supervisor.drain(Instant::now()).await,
+    };
+    let hooked = hook(config, workplace, config.hooks.post.as_deref());
+    ended(census, hooked)
+}
+
+/// Opens every socket, or says which one cannot be had.
+fn adopt(config: &Config) -> Result<Vec<Listener>, Stopped> {
+    let open = |address| {
+        Listener::open(address, config.backlog).map_err(|error| {
+            tracing::error!("{error}");
+            Stopped::orderly(ExitStatus::Socket)
+        })
+    };
+    config.sockets.iter().map(open).collect()
+}
+
+/// The ways to run the application, in the order to try them.
+fn plans(config: &Config, threading: Threading) -> Result<Vec<Plan>, String> {
+    let (interpreters, threads) = (config.workers.interpreters.get(), config.workers.threads.get());
+    let own_gil = Plan { home: Home::OwnGil, crew: Crew { slots: interpreters, threads } };
+    let main = Plan { home: Home::Main, crew: Crew { slots: 1, threads } };
+    let free = Plan { home: Home::Main, crew: Crew { slots: 1, threads: interpreters * threads } };
+    match (config.workers.isolation, threading) {
+        (Isolation::OwnGil, _) => Ok(vec![own_gil]),
+        (Isolation::Main, _) => Ok(vec![main]),
+        (Isolation::Auto | Isolation::FreeThreaded, Threading::Free) => Ok(vec![free]),
+        (Isolation::Auto, Threading::Gil) => Ok(vec![own_gil, main]),
+        (Isolation::FreeThreaded, Threading::Gil) => Err(
+            "--isolation free-threaded needs a free-threaded build of CPython whose GIL is off; this one has \
+             a GIL: use --isolation own-gil, or a python3.14t"
+                .to_owned(),
+        ),
+    }
+}
+
+/// Starts the workers by the first plan that the application's extensions allow.
+async fn start<W: Workplace>(
+    config: &Config,
+    workplace: &W,
+    plans: &[Plan],
+    queue: &WorkQueue,
+) -> Result<(Supervisor, Plan, Ready), Stopped> {
+    let mut plans = plans.iter().copied().peekable();
+    while let Some(plan) = plans.next() {
+        let loader = workplace.loader(config, plan);
+        let mut supervisor = Supervisor::start(plan.crew, loader, queue.clone()).map_err(|error| {
+            tracing::error!("cannot start the threads of {} interpreters: {error}", plan.crew.slots);
+            Stopped::at_once(ExitStatus::Internal)
+        })?;
+        let error = match supervisor.ready().await {
+            Ok(ready) => return Ok((supervisor, plan, ready)),
+            Err(error) => error,
+        };
+        let census = supervisor.drain(Instant::now() + config.life.graceful_timeout.min(ENDING)).await;
+        match (&error, plans.peek()) {
+            (LoadError::Refused { extension, chain, .. }, Some(next)) => {
+                tracing::warn!(
+                    "extension module {extension} refuses interpreters with their own GIL (imported through {}): \
+                     the application runs in the main interpreter instead, {} sharing one GIL",
+                    chain.join(" > "),
+                    count(next.crew.threads, "thread"),
+                );
+                queue.reopen();
+            }
+            _ => return Err(not_loaded(config, &error, census)),
+        }
+    }
+    Err(Stopped::orderly(ExitStatus::Internal))
+}
+
+fn not_loaded(config: &Config, error: &LoadError, census: Census) -> Stopped {
+    match error {
+        LoadError::Refused { extension, chain, report } => tracing::error!(
+            "cannot load application {}: extension module {extension} refuses interpreters with their own GIL \
+             (imported through {}): use --isolation main, or a release of it that supports them\n{report}",
+            config.application,
+            chain.join(" > "),
+        ),
+        LoadError::Application { report } => {
+            tracing::error!("cannot load application {}:\n{report}", config.application);
+        }
+        LoadError::Interpreter(message) => {
+            tracing::error!("cannot load application {}: {message}", config.application);
+        }
+    }
+    let leave = if census.abandoned + census.stuck > 0 { Leave::AtOnce } else { Leave::Orderly };
+    Stopped { status: ExitStatus::Load, leave }
+}
+
+/// The three lines of Chaussette 1.3, then readiness.
+fn announce(listeners: &[Listener], plan: Plan, ready: &Ready) {
+    tracing::info!("Application is {}", ready.name);
+    for listener in listeners {
+        tracing::info!("Serving on {}", listener.describe());
+    }
+    let crew = plan.crew;
+    let (workers, each) = match plan.home {
+        Home::OwnGil => (count(crew.slots, "interpreter"), "own-GIL"),
+        Home::Main => (count(crew.slots, "interpreter"), "main"),
+    };
+    let (number, noun) = workers.split_once(' ').unwrap_or((&workers, ""));
+    tracing::info!("Using {number} {each} {noun} x {} as a backend", count(crew.threads, "thread"));
+    tracing::info!("ready: {workers} in {:.3} s", ready.took.as_secs_f64());
+}
+
+fn count(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+/// Serves until told to stop, then until the last reply is out or the time is up. Returns when the
+/// interpreters must have ended.
+async fn serve(front_end: FrontEnd, signals: &mut Signals, drain: &Drain, graceful: Duration) -> Instant {
+    let mut serving = std::pin::pin!(front_end.serve());
+    let ask = loop {
+        tokio::select! {
+            () = &mut serving => break Ask::Quick,
+            ask = signals.next() => match ask {
+                Ask::Ignored(name) => tracing::warn!("{name} has no effect: ignored"),
+                stop => break stop,
+            },
+        }
+    };
+    if matches!(ask, Ask::Graceful) {
+        tracing::info!("stopping: requests in flight have {} s", graceful.as_secs_f64());
+        drain.begin();
+        let deadline = Instant::now() + graceful;
+        tokio::select! {
+            () = &mut serving => return deadline,
+            () = told_to_hurry(signals) => {}
+            () = tokio::time::sleep_until(deadline - ENDING.min(graceful / 2)) => {
+                tracing::warn!("requests are still in flight: their connections are closed");
+                drain.hurry();
+                serving.await;
+                return deadline;
+            }
+        }
+    }
+    tracing::info!("stopping at once");
+    drain.hurry();
+    serving.await;
+    Instant::now() + QUICK
+}
+
+async fn told_to_stop(signals: &mut Signals) {
+    while let Ask::Ignored(name) = signals.next().await {
+        tracing::warn!("{name} has no effect: ignored");
+    }
+}
+
+async fn told_to_hurry(signals: &mut Signals) {
+    while !matches!(signals.next().await, Ask::Quick) {}
+}
+
+fn hook<W: Workplace>(config: &Config, workplace: &W, name: Option<&str>) -> Result<(), Stopped> {
+    let Some(name) = name else { return Ok(()) };
+    workplace.hook(config, name).map_err(|message| {
+        tracing::error!("hook {name} failed: {message}");
+        Stopped::at_once(ExitStatus::Internal)
+    })
+}
+
+fn ended(census: Census, hooked: Result<(), Stopped>) -> Stopped {
+    let Census { ended, abandoned, stuck } = census;
+    if stuck > 0 {
+        tracing::error!("stopped: {} still in the application's code", count(stuck, "interpreter"));
+        return Stopped::at_once(ExitStatus::Stuck);
+    }
+    tracing::info!("stopped: {} ended", count(ended, "interpreter"));
+    if let Err(stopped) = hooked {
+        return stopped;
+    }
+    if abandoned > 0 { Stopped::at_once(ExitStatus::Stopped) } else { Stopped::orderly(ExitStatus::Stopped) }
+}

@@ -1,0 +1,315 @@
+//! Steps 7 of a request: environ, call, iterate, close. On the thread of its interpreter.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use http::{Method, Uri};
+
+use crate::application::{Application, Ended, Line};
+use crate::exchange::{Exchange, Fault, FileRange, RequestBody};
+use crate::interp::{Attached, Departure, Interpreter, Kept, Object, PythonError, ThreadState, Truth, Type};
+use crate::wsgi::dict::{Environ, Surroundings};
+use crate::wsgi::input::{Body, Input};
+use crate::wsgi::responder::{Progress, Responder, Sent, StartResponse};
+
+/// A list of parts up to this size leaves as one reply. 256 KiB: what the reply's buffer holds; above it,
+/// joining would only double the memory.
+const JOINED: usize = 256 * 1024;
+
+/// A WSGI application on one thread of one interpreter.
+#[derive(Debug)]
+pub struct WsgiApplication {
+    seat: Place,
+    tools: Tools,
+}
+
+/// How this thread is in its interpreter.
+#[derive(Debug)]
+pub(super) enum Place {
+    /// It loaded the application and will end the interpreter.
+    Home(Interpreter),
+    /// It joined later and leaves first.
+    Guest(ThreadState),
+}
+
+impl Place {
+    pub(super) fn attach<R>(&mut self, work: impl for<'a> FnOnce(Attached<'a>) -> R) -> R {
+        match self {
+            Self::Home(interpreter) => interpreter.attach(work),
+            Self::Guest(state) => state.attach(work),
+        }
+    }
+}
+
+/// Everything of Python that serving needs, kept for the thread's life.
+#[derive(Debug)]
+pub(super) struct Tools {
+    application: Kept,
+    /// `chaussette._interpreter`.
+    support: Kept,
+    file_wrapper: Kept,
+    environ: Environ,
+    start_response: Type<StartResponse>,
+    input: Type<Input>,
+    number: usize,
+}
+
+/// Why a request was not served as it should be.
+#[derive(Debug)]
+enum Failure<'a> {
+    Raised(PythonError<'a>),
+    /// A part of the body is not bytes.
+    NotBytes(String),
+}
+
+impl<'a> From<PythonError<'a>> for Failure<'a> {
+    fn from(error: PythonError<'a>) -> Self {
+        Self::Raised(error)
+    }
+}
+
+impl WsgiApplication {
+    pub(super) fn new(seat: Place, tools: Tools) -> Self {
+        Self { seat, tools }
+    }
+}
+
+impl Application for WsgiApplication {
+    fn serve(&mut self, first: Exchange, line: &mut dyn Line) {
+        let tools = &mut self.tools;
+        self.seat.attach(|at| {
+            let mut next = Some(first);
+            while let Some(exchange) = next {
+                tools.serve(at, exchange, line);
+                next = line.next();
+            }
+        });
+    }
+
+    fn end(self) -> Ended {
+        let Self { mut seat, tools } = self;
+        let number = tools.number;
+        let ends = Truth::from(matches!(&seat, Place::Home(home) if home.is_own()));
+        seat.attach(|at| tools.release(at, ends));
+        match seat {
+            Place::Guest(state) => {
+                state.leave();
+                Ended::Cleanly
+            }
+            Place::Home(interpreter) => match interpreter.end() {
+                Departure::Ended => Ended::Cleanly,
+                Departure::Abandoned { threads } => Ended::Abandoned(format!(
+                    "interpreter {number} is left as it is: {threads} of its threads still run"
+                )),
+            },
+        }
+    }
+}
+
+impl Tools {
+    pub(super) fn new<'a>(
+        at: Attached<'a>,
+        application: Object<'a>,
+        support: Object<'a>,
+        surroundings: Surroundings,
+    ) -> Result<Self, PythonError<'a>> {
+        let file_wrapper = at.attribute(&support, c"FileWrapper")?;
+        Ok(Self {
+            environ: Environ::new(at, surroundings, &file_wrapper)?,
+            start_response: Type::new(at)?,
+            input: Type::new(at)?,
+            application: application.keep(),
+            support: support.keep(),
+            file_wrapper: file_wrapper.keep(),
+            number: surroundings.place,
+        })
+    }
+
+    fn release(self, at: Attached<'_>, ends: Truth) {
+        let finish = at
+            .attribute(&self.support, c"finish")
+            .and_then(|finish| at.call(&finish, &[&at.boolean(ends)]).map(drop));
+        if let Err(error) = finish {
+            tracing::error!("interpreter {}: exit handlers failed: {}", self.number, self.report(at, &error));
+        }
+        self.application.release(at);
+        self.file_wrapper.release(at);
+        self.environ.release(at);
+        self.start_response.release(at);
+        self.input.release(at);
+        self.support.release(at);
+    }
+
+    fn serve(&mut self, at: Attached<'_>, exchange: Exchange, line: &mut dyn Line) {
+        let Exchange { mut request, reply } = exchange;
+        let responder = Responder::new(reply);
+        let body = Body::new(std::mem::replace(&mut request.body, RequestBody::Empty));
+        let outcome = (|| {
+            let input = self.input.instance(at, Input(Arc::clone(&body)))?;
+            let environ = self.environ.build(at, &request, &input)?;
+            drop(input);
+            let start_response = self.start_response.instance(at, StartResponse(Arc::clone(&responder)))?;
+            self.call(at, &environ, &start_response, &responder, line)
+        })();
+        if let Err(failure) = outcome {
+            self.failed(at, failure, &responder, &body, (&request.method, &request.uri));
+        }
+        body.close();
+    }
+
+    /// Calls the application and sends what it gives; `close()` is always called.
+    fn call<'a>(
+        &self,
+        at: Attached<'a>,
+        environ: &Object<'a>,
+        start_response: &Object<'a>,
+        responder: &Responder,
+        line: &mut dyn Line,
+    ) -> Result<(), Failure<'a>> {
+        let parts = at.call(&self.application, &[environ, start_response])?;
+        let sent = self.send(at, &parts, responder, line);
+        let closed = match at.optional_attribute(&parts, c"close") {
+            Ok(Some(close)) => at.call(&close, &[]).map(drop),
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        sent.and(closed.map_err(Failure::Raised))
+    }
+
+    fn send<'a>(
+        &self,
+        at: Attached<'a>,
+        parts: &Object<'a>,
+        responder: &Responder,
+        line: &mut dyn Line,
+    ) -> Result<(), Failure<'a>> {
+        if let Some(body) = joined(at, parts)? {
+            return Ok(responder.respond(at, body)?);
+        }
+        if at.is_exactly(parts, &self.file_wrapper)
+            && responder.awaits_body(at)
+            && let Some(file) = self.real_file(at, parts)?
+        {
+            responder.respond_file(at, file);
+            return Ok(());
+        }
+        let iterator = at.iterate(parts)?;
+        while let Some(part) = at.next(&iterator)? {
+            let chunk = at.with_bytes(&part, Bytes::copy_from_slice).ok_or_else(|| not_bytes(at, &part))?;
+            drop(part);
+            if responder.send(at, chunk)? == Sent::Unwanted {
+                return Ok(());
+            }
+            line.offered();
+        }
+        Ok(responder.finish(at)?)
+    }
+
+    /// A regular file behind `wsgi.file_wrapper` leaves Python at once: its descriptor is duplicated.
+    fn real_file<'a>(
+        &self,
+        at: Attached<'a>,
+        wrapper: &Object<'a>,
+    ) -> Result<Option<FileRange>, PythonError<'a>> {
+        let found = at.call(&at.attribute(&self.support, c"real_file")?, &[wrapper])?;
+        if at.is_none(&found) {
+            return Ok(None);
+        }
+        let number = |place| at.integer(&at.sequence_item(&found, place)?);
+        let (descriptor, offset, length) = (number(0)?, number(1)?, number(2)?);
+        let (Ok(descriptor), Ok(offset), Ok(length)) =
+            (i32::try_from(descriptor), u64::try_from(offset), u64::try_from(length))
+        else {
+            return Ok(None);
+        };
+        // Python's own file object keeps the descriptor open during this call: it is borrowed from `wrapper`.
+        match crate::interp::duplicate(descriptor) {
+            Ok(file) => Ok(Some(FileRange { file: File::from(file), offset, length })),
+            Err(error) => {
+                tracing::warn!(
+                    "wsgi.file_wrapper is read through Python: cannot duplicate descriptor: {error}"
+                );
+                Ok(None)
+            }
+        }
+    }
+
+    fn failed<'a>(
+        &self,
+        at: Attached<'a>,
+        failure: Failure<'a>,
+        responder: &Responder,
+        body: &Body,
+        (method, uri): (&Method, &Uri),
+    ) {
+        let number = self.number;
+        if let Some(fault) = body.failure() {
+            // The client's doing: the application could not know better than to raise.
+            responder.fail(at, Fault::Client(fault.clone()));
+            tracing::info!("interpreter {number}: {method} {uri}: {fault}");
+            return;
+        }
+        let (what, report) = match failure {
+            Failure::Raised(error) => ("application raised", self.report(at, &error)),
+            Failure::NotBytes(what) => ("application gave a body that is not bytes", what),
+        };
+        let progress = responder.fail(at, Fault::Application("raised an exception"));
+        let after = match progress {
+            Progress::HeadNotSent => "",
+            Progress::HeadSent => " after its response had begun: connection aborted",
+        };
+        tracing::error!("interpreter {number}: {method} {uri}: {what}{after}\n{report}");
+    }
+
+    fn report<'a>(&self, at: Attached<'a>, error: &PythonError<'a>) -> String {
+        report(at, &self.support, error)
+    }
+}
+
+/// The traceback of `error`, or at least its text.
+pub(super) fn report<'a>(at: Attached<'a>, support: &Kept, error: &PythonError<'a>) -> String {
+    at.attribute(support, c"report")
+        .and_then(|report| at.call(&report, &[error.instance()]))
+        .and_then(|text| at.text(&text))
+        .unwrap_or_else(|_| error.message())
+}
+
+/// The whole body, when the application gave it as a small list or tuple of bytes.
+fn joined<'a>(at: Attached<'a>, parts: &Object<'a>) -> Result<Option<Bytes>, Failure<'a>> {
+    let Some(count) = at.sequence_length(parts) else { return Ok(None) };
+    if count == 1 {
+        let part = at.sequence_item(parts, 0)?;
+        let body = at.with_bytes(&part, Bytes::copy_from_slice);
+        return body.map(Some).ok_or_else(|| not_bytes(at, &part));
+    }
+    let mut body = BytesMut::new();
+    for place in 0..count {
+        let part = at.sequence_item(parts, place)?;
+        let fits = at
+            .with_bytes(&part, |bytes| {
+                let fits = body.len() + bytes.len() <= JOINED;
+                if fits {
+                    body.extend_from_slice(bytes);
+                }
+                fits
+            })
+            .ok_or_else(|| not_bytes(at, &part))?;
+        if !fits {
+            return Ok(None);
+        }
+    }
+    Ok(Some(body.freeze()))
+}
+
+fn not_bytes<'a>(at: Attached<'a>, part: &Object<'a>) -> Failure<'a> {
+    let name = at
+        .attribute(part, c"__class__")
+        .and_then(|class| at.attribute(&class, c"__name__"))
+        .and_then(|name| at.text(&name))
+        .unwrap_or_else(|_| "an unknown type".to_owned());
+    Failure::NotBytes(format!(
+        "expected bytes, got {name}: {}",
+        part.display().chars().take(80).collect::<String>()
+    ))
+}

@@ -1,0 +1,222 @@
+//! The environ as a Python dict.
+//!
+//! Owns, for one thread, a template with what never varies and the interned keys of what does: a request
+//! costs a copy of the template and the values that it brings (measured: half of building it anew).
+
+use std::collections::HashMap;
+
+use http::{HeaderMap, HeaderName, Uri};
+
+use crate::exchange::{Client, Connection, Request};
+use crate::interp::{Attached, Kept, Object, PythonError, Truth};
+use crate::wsgi::environ;
+
+/// Header names remembered per thread at most. Clients choose names: beyond this they are made each time.
+/// 256: several times what applications and proxies use.
+const REMEMBERED: usize = 256;
+
+/// What an interpreter tells its application about where it runs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Surroundings {
+    /// Number of the interpreter, from 0.
+    pub(super) place: usize,
+    /// Another thread may call the same application object at the same time.
+    pub(super) multithread: Truth,
+    /// An equivalent application object may be called at the same time elsewhere.
+    pub(super) multiprocess: Truth,
+}
+
+#[derive(Debug)]
+pub(super) struct Environ {
+    template: Kept,
+    keys: Keys,
+    headers: HashMap<HeaderName, Option<Kept>>,
+    values: Values,
+}
+
+macro_rules! kept {
+    ($(#[$doc:meta])* $name:ident { $($field:ident: $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        struct $name { $($field: Kept,)* }
+        impl $name {
+            fn new(at: Attached<'_>) -> Result<Self, PythonError<'_>> {
+                Ok(Self { $($field: at.interned($text)?.keep(),)* })
+            }
+            fn release(self, at: Attached<'_>) {
+                $(self.$field.release(at);)*
+            }
+        }
+    };
+}
+
+kept! {
+    /// Keys whose values vary.
+    Keys {
+        request_method: "REQUEST_METHOD",
+        path_info: "PATH_INFO",
+        query_string: "QUERY_STRING",
+        request_uri: "REQUEST_URI",
+        raw_uri: "RAW_URI",
+        server_protocol: "SERVER_PROTOCOL",
+        server_name: "SERVER_NAME",
+        server_port: "SERVER_PORT",
+        remote_addr: "REMOTE_ADDR",
+        remote_port: "REMOTE_PORT",
+        url_scheme: "wsgi.url_scheme",
+        input: "wsgi.input",
+    }
+}
+
+kept! {
+    /// Values that most requests have.
+    Values {
+        get: "GET",
+        post: "POST",
+        head: "HEAD",
+        http_11: "HTTP/1.1",
+        http: "http",
+        empty: "",
+    }
+}
+
+impl Environ {
+    pub(super) fn new<'a>(
+        at: Attached<'a>,
+        surroundings: Surroundings,
+        file_wrapper: &Object<'a>,
+    ) -> Result<Self, PythonError<'a>> {
+        let template = at.dict()?;
+        let set = |key: &str, value: &Object<'a>| at.dict_set(&template, &at.interned(key)?, value);
+        set("GATEWAY_INTERFACE", &at.str("CGI/1.1")?)?;
+        set("SERVER_SOFTWARE", &at.str(concat!("chaussette/", env!("CARGO_PKG_VERSION")))?)?;
+        set("SCRIPT_NAME", &at.str("")?)?;
+        let one = at.int(1)?;
+        let version =
+            at.call(&at.attribute(&at.import(c"builtins")?, c"tuple")?, &[&at.list(vec![one, at.int(0)?])?])?;
+        set("wsgi.version", &version)?;
+        set("wsgi.errors", &at.attribute(&at.import(c"sys")?, c"stderr")?)?;
+        set("wsgi.multithread", &at.boolean(surroundings.multithread))?;
+        set("wsgi.multiprocess", &at.boolean(surroundings.multiprocess))?;
+        set("wsgi.run_once", &at.boolean(Truth::False))?;
+        set("wsgi.input_terminated", &at.boolean(Truth::True))?;
+        set("wsgi.file_wrapper", file_wrapper)?;
+        set("chaussette.interpreter", &at.int(isize::try_from(surroundings.place).unwrap_or(isize::MAX))?)?;
+        Ok(Self {
+            template: template.keep(),
+            keys: Keys::new(at)?,
+            headers: HashMap::new(),
+            values: Values::new(at)?,
+        })
+    }
+
+    /// The environ of one request.
+    pub(super) fn build<'a>(
+        &mut self,
+        at: Attached<'a>,
+        request: &Request,
+        input: &Object<'a>,
+    ) -> Result<Object<'a>, PythonError<'a>> {
+        let dict = at.dict_copy(&self.template)?;
+        let keys = &self.keys;
+        let method = match request.method.as_str() {
+            "GET" => self.values.get.get(at),
+            "POST" => self.values.post.get(at),
+            "HEAD" => self.values.head.get(at),
+            other => at.str(other)?,
+        };
+        at.dict_set(&dict, &keys.request_method, &method)?;
+        let protocol = match environ::server_protocol(request.version) {
+            "HTTP/1.1" => self.values.http_11.get(at),
+            other => at.str(other)?,
+        };
+        at.dict_set(&dict, &keys.server_protocol, &protocol)?;
+        self.set_target(at, &dict, &request.uri)?;
+        self.set_connection(at, &dict, &request.connection)?;
+        at.dict_set(&dict, &keys.input, input)?;
+        self.set_headers(at, &dict, &request.headers)?;
+        Ok(dict)
+    }
+
+    fn set_target<'a>(&self, at: Attached<'a>, dict: &Object<'a>, uri: &Uri) -> Result<(), PythonError<'a>> {
+        let keys = &self.keys;
+        at.dict_set(dict, &keys.path_info, &at.latin1(&environ::path_info(uri))?)?;
+        let query = match environ::query_string(uri) {
+            "" => self.values.empty.get(at),
+            query => at.latin1(query.as_bytes())?,
+        };
+        at.dict_set(dict, &keys.query_string, &query)?;
+        let target = at.latin1(environ::request_uri(uri).as_bytes())?;
+        at.dict_set(dict, &keys.request_uri, &target)?;
+        at.dict_set(dict, &keys.raw_uri, &target)
+    }
+
+    fn set_connection<'a>(
+        &self,
+        at: Attached<'a>,
+        dict: &Object<'a>,
+        connection: &Connection,
+    ) -> Result<(), PythonError<'a>> {
+        let keys = &self.keys;
+        at.dict_set(dict, &keys.server_name, &at.str(&connection.server_name)?)?;
+        at.dict_set(dict, &keys.server_port, &at.str(&connection.server_port)?)?;
+        let scheme = match connection.scheme.as_str() {
+            "http" => self.values.http.get(at),
+            other => at.str(other)?,
+        };
+        at.dict_set(dict, &keys.url_scheme, &scheme)?;
+        match connection.client {
+            // A unix socket's peer has no address; the key exists, since applications index it.
+            Client::Unix => at.dict_set(dict, &keys.remote_addr, &self.values.empty),
+            Client::Inet(address, port) => {
+                at.dict_set(dict, &keys.remote_addr, &at.str(&address.to_string())?)?;
+                at.dict_set(dict, &keys.remote_port, &at.str(&port.to_string())?)
+            }
+        }
+    }
+
+    fn set_headers<'a>(
+        &mut self,
+        at: Attached<'a>,
+        dict: &Object<'a>,
+        headers: &HeaderMap,
+    ) -> Result<(), PythonError<'a>> {
+        for name in headers.keys() {
+            let fresh;
+            let key = match self.headers.get(name) {
+                Some(known) => known.as_ref(),
+                None => {
+                    let made = match environ::header_key(name) {
+                        Some(key) => Some(at.interned(&key)?.keep()),
+                        None => None,
+                    };
+                    if self.headers.len() < REMEMBERED {
+                        self.headers.entry(name.clone()).or_insert(made).as_ref()
+                    } else {
+                        fresh = made;
+                        fresh.as_ref()
+                    }
+                }
+            };
+            let Some(key) = key else { continue };
+            let mut values = headers.get_all(name).iter();
+            let first = values.next().map_or(&b""[..], |value| value.as_bytes());
+            if values.next().is_none() {
+                at.dict_set(dict, key, &at.latin1(first)?)?;
+            } else {
+                let lines: Vec<_> = headers.get_all(name).iter().map(|value| value.as_bytes()).collect();
+                at.dict_set(dict, key, &at.latin1(&lines.join(environ::separator(name)))?)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn release(self, at: Attached<'_>) {
+        self.template.release(at);
+        self.keys.release(at);
+        self.values.release(at);
+        for key in self.headers.into_values().flatten() {
+            key.release(at);
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! How a request becomes names and values of the environ: pure rules (PEP 3333 "environ Variables", RFC 3875 §4.1).
+
+use std::borrow::Cow;
+
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderName};
+use http::{Uri, Version};
+use percent_encoding::percent_decode_str;
+
+/// The environ key of a request header; `None` when the header must not appear.
+///
+/// A name with `_` is dropped: `X_User` would become the same key as `X-User`, which a proxy in front may
+/// vouch for. `Proxy` is dropped: `HTTP_PROXY` in a CGI-like environment redirects clients (CVE-2016-5385).
+pub fn header_key(name: &HeaderName) -> Option<String> {
+    if name == CONTENT_TYPE {
+        return Some("CONTENT_TYPE".to_owned());
+    }
+    if name == CONTENT_LENGTH {
+        return Some("CONTENT_LENGTH".to_owned());
+    }
+    if name.as_str().contains('_') || name.as_str() == "proxy" {
+        return None;
+    }
+    let mut key = String::with_capacity("HTTP_".len() + name.as_str().len());
+    key.push_str("HTTP_");
+    key.extend(name.as_str().chars().map(|c| if c == '-' { '_' } else { c.to_ascii_uppercase() }));
+    Some(key)
+}
+
+/// What joins several lines of one header: `, ` (RFC 9110 §5.3), but `; ` for cookies (RFC 6265 §5.4).
+pub fn separator(name: &HeaderName) -> &'static [u8] {
+    if name == COOKIE { b"; " } else { b", " }
+}
+
+/// `PATH_INFO`: the path, percent-decoded to bytes. `*` of `OPTIONS *` stays as it is.
+pub fn path_info(uri: &Uri) -> Cow<'_, [u8]> {
+    percent_decode_str(uri.path()).into()
+}
+
+/// `QUERY_STRING`: as it was sent, without the `?`.
+pub fn query_string(uri: &Uri) -> &str {
+    uri.query().unwrap_or("")
+}
+
+/// The request target in origin form, as `REQUEST_URI` and `RAW_URI`.
+pub fn request_uri(uri: &Uri) -> &str {
+    uri.path_and_query().map_or("/", |target| target.as_str())
+}
+
+/// `SERVER_PROTOCOL`.
+pub fn server_protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2",
+        _ => "HTTP/1.1",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_becomes_an_upper_case_key_with_underscores() {
+        assert_eq!(
+            header_key(&HeaderName::from_static("x-forwarded-for")).as_deref(),
+            Some("HTTP_X_FORWARDED_FOR")
+        );
+    }
+
+    #[test]
+    fn content_type_and_length_have_no_prefix() {
+        assert_eq!(header_key(&CONTENT_TYPE).as_deref(), Some("CONTENT_TYPE"));
+        assert_eq!(header_key(&CONTENT_LENGTH).as_deref(), Some("CONTENT_LENGTH"));
+    }
+
+    #[test]
+    fn a_header_with_an_underscore_never_shadows_one_with_a_hyphen() {
+        assert_eq!(header_key(&HeaderName::from_static("x_user")), None);
+    }
+
+    #[test]
+    fn a_proxy_header_never_becomes_http_proxy() {
+        assert_eq!(header_key(&HeaderName::from_static("proxy")), None);
+    }
+
+    #[test]
+    fn a_path_is_decoded_to_bytes_and_a_query_is_not() {
+        let uri: Uri = "/caf%C3%A9%2Fx%zz?q=%20".parse().unwrap();
+        assert_eq!(&*path_info(&uri), b"/caf\xc3\xa9/x%zz");
+        assert_eq!(query_string(&uri), "q=%20");
+        assert_eq!(request_uri(&uri), "/caf%C3%A9%2Fx%zz?q=%20");
+    }
+
+    #[test]
+    fn cookies_are_joined_by_semicolons() {
+        assert_eq!(separator(&COOKIE), b"; ");
+        assert_eq!(separator(&http::header::ACCEPT), b", ");
+    }
+}

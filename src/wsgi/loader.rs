@@ -1,0 +1,181 @@
+//! How a WSGI application comes to life: an interpreter, our support module in it, the import.
+
+use std::sync::Arc;
+
+use crate::application::{Home, Invitation, LoadError, Loaded, Loader};
+use crate::interp::{Attached, Interpreter, Kept, Object, PythonError, Residence, Truth};
+use crate::wsgi::application::{Place, Tools, WsgiApplication, report};
+use crate::wsgi::dict::Surroundings;
+
+/// What each load needs to know.
+#[derive(Debug)]
+pub struct Settings {
+    /// `module:attribute`, `module.attribute` or `paste:file.ini#name`.
+    pub application: String,
+    /// Whether `application` names what makes the application.
+    pub factory: Truth,
+    /// `sys.path` and `sys.argv` as the main interpreter has them.
+    pub path: Vec<String>,
+    pub argv: Vec<String>,
+    pub home: Home,
+    pub multithread: Truth,
+    pub multiprocess: Truth,
+}
+
+/// Loads the application that [`Settings`] name.
+#[derive(Debug)]
+pub struct WsgiLoader {
+    settings: Arc<Settings>,
+}
+
+impl WsgiLoader {
+    pub fn new(settings: Settings) -> Self {
+        Self { settings: Arc::new(settings) }
+    }
+}
+
+impl Loader for WsgiLoader {
+    type Application = WsgiApplication;
+    type Invitation = WsgiInvitation;
+
+    fn load(&self, place: usize) -> Result<Loaded<Self>, LoadError> {
+        let settings = &self.settings;
+        let interpreter = match settings.home {
+            Home::OwnGil => Interpreter::own_gil(),
+            Home::Main => Interpreter::main(),
+        };
+        let mut interpreter = interpreter.map_err(|error| LoadError::Interpreter(error.to_string()))?;
+        let residence = interpreter.residence().map_err(|error| LoadError::Interpreter(error.to_string()))?;
+        let invitation = WsgiInvitation { residence, place, settings: Arc::clone(settings) };
+        match interpreter.attach(|at| load(at, settings, place)) {
+            Ok((tools, name)) => {
+                let application = WsgiApplication::new(Place::Home(interpreter), tools);
+                Ok(Loaded { application, invitation, name })
+            }
+            Err(error) => {
+                interpreter.end();
+                Err(error)
+            }
+        }
+    }
+}
+
+/// What a further thread of a slot needs to serve the application loaded there.
+#[derive(Debug, Clone)]
+pub struct WsgiInvitation {
+    residence: Residence,
+    place: usize,
+    settings: Arc<Settings>,
+}
+
+impl Invitation for WsgiInvitation {
+    type Application = WsgiApplication;
+
+    fn join(self) -> Result<WsgiApplication, LoadError> {
+        let mut state = self.residence.enter().map_err(|error| LoadError::Interpreter(error.to_string()))?;
+        let tools = state.attach(|at| {
+            let support = at.import(c"chaussette._interpreter")?;
+            at.call(&at.attribute(&support, c"adopt_thread")?, &[])?;
+            let application = at.attribute(&support, c"application")?;
+            Tools::new(at, application, support, surroundings(&self.settings, self.place))
+                .map_err(|error| PythonFailure(error.message()))
+        });
+        match tools {
+            Ok(tools) => Ok(WsgiApplication::new(Place::Guest(state), tools)),
+            Err(PythonFailure(message)) => {
+                state.leave();
+                Err(LoadError::Interpreter(message))
+            }
+        }
+    }
+}
+
+/// A Python exception that has left its interpreter: its text.
+struct PythonFailure(String);
+
+impl From<PythonError<'_>> for PythonFailure {
+    fn from(error: PythonError<'_>) -> Self {
+        Self(error.message())
+    }
+}
+
+fn surroundings(settings: &Settings, place: usize) -> Surroundings {
+    Surroundings { place, multithread: settings.multithread, multiprocess: settings.multiprocess }
+}
+
+fn load(at: Attached<'_>, settings: &Settings, place: usize) -> Result<(Tools, String), LoadError> {
+    let support = prepare(at, settings).map_err(|error| LoadError::Interpreter(error.message()))?;
+    let kept = support.keep();
+    let loaded = import(at, settings, &kept).and_then(|application| {
+        let name = application.display();
+        let tools = Tools::new(at, application, kept.get(at), surroundings(settings, place))?;
+        Ok((tools, name))
+    });
+    let outcome = loaded.map_err(|error| load_error(at, &kept, &error));
+    notice(at, &kept, place);
+    kept.release(at);
+    outcome
+}
+
+/// Gives a new interpreter its path, its arguments and our support module.
+fn prepare<'a>(at: Attached<'a>, settings: &Settings) -> Result<Object<'a>, PythonError<'a>> {
+    let list = |texts: &[String]| {
+        texts.iter().map(|text| at.str(text)).collect::<Result<Vec<_>, _>>().and_then(|items| at.list(items))
+    };
+    let path = list(&settings.path)?;
+    let own = Truth::from(settings.home == Home::OwnGil);
+    if own == Truth::True {
+        // Before anything of ours can be imported: our package is found on the main interpreter's path.
+        at.set_attribute(&at.import(c"sys")?, c"path", &path)?;
+    }
+    let support = at.import(c"chaussette._interpreter")?;
+    let prepare = at.attribute(&support, c"prepare")?;
+    at.call(&prepare, &[&list(&settings.path)?, &list(&settings.argv)?, &at.boolean(own)])?;
+    Ok(support)
+}
+
+fn import<'a>(at: Attached<'a>, settings: &Settings, support: &Kept) -> Result<Object<'a>, PythonError<'a>> {
+    let load = at.attribute(support, c"load")?;
+    let application = at.call(&load, &[&at.str(&settings.application)?, &at.boolean(settings.factory)])?;
+    // Guests of this interpreter find it there.
+    at.set_attribute(support, c"application", &application)?;
+    Ok(application)
+}
+
+fn load_error<'a>(at: Attached<'a>, support: &Kept, error: &PythonError<'a>) -> LoadError {
+    let report = report(at, support, error);
+    let refusal = || -> Result<Option<(String, Vec<String>)>, PythonError<'a>> {
+        let found = at.call(&at.attribute(support, c"refusal")?, &[error.instance()])?;
+        if at.is_none(&found) {
+            return Ok(None);
+        }
+        Ok(Some((at.text(&at.sequence_item(&found, 0)?)?, texts(at, &at.sequence_item(&found, 1)?)?)))
+    };
+    match refusal() {
+        Ok(Some((extension, chain))) => LoadError::Refused { extension, chain, report },
+        Ok(None) | Err(_) => LoadError::Application { report },
+    }
+}
+
+/// Says once a module what was loaded otherwise than usual; only interpreter 0 speaks for all.
+fn notice(at: Attached<'_>, support: &Kept, place: usize) {
+    if place != 0 {
+        return;
+    }
+    let names = |list| at.attribute(support, list).and_then(|list| texts(at, &list)).unwrap_or_default();
+    for module in names(c"rescued") {
+        tracing::info!(
+            "{module}: its C extension refuses interpreters with their own GIL; its .py was loaded instead (slower)"
+        );
+    }
+    for module in names(c"gil_enabled_by") {
+        tracing::warn!(
+            "{module}: its C extension switched the GIL on again: threads take turns. Cure: a release that \
+             supports free-threading, or PYTHON_GIL=0 at your own risk"
+        );
+    }
+}
+
+fn texts<'a>(at: Attached<'a>, list: &Object<'a>) -> Result<Vec<String>, PythonError<'a>> {
+    (0..at.sequence_length(list).unwrap_or(0)).map(|place| at.text(&at.sequence_item(list, place)?)).collect()
+}

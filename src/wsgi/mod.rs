@@ -1,0 +1,23 @@
+//! PEP 3333, the Python Web Server Gateway Interface.
+//!
+//! `environ` and `response` are its rules on plain values and build without Python; the rest applies them
+//! inside an interpreter. Knows nothing of sockets or of HTTP's framing.
+
+pub mod environ;
+pub mod response;
+
+#[cfg(feature = "python")]
+mod application;
+#[cfg(feature = "python")]
+mod dict;
+#[cfg(feature = "python")]
+mod input;
+#[cfg(feature = "python")]
+mod loader;
+#[cfg(feature = "python")]
+mod responder;
+
+#[cfg(feature = "python")]
+pub use application::WsgiApplication;
+#[cfg(feature = "python")]
+pub use loader::{Settings, WsgiInvitation, WsgiLoader};

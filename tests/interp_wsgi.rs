@@ -1,0 +1,202 @@
+//! The right half driven with no socket: interpreters are born, serve WSGI requests and end.
+//!
+//! One test function: CPython is initialised once a process.
+#![cfg(feature = "python")]
+#![allow(unsafe_code, reason = "starts CPython, as `python` itself would")]
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use chaussette::application::{Ended, Home};
+use chaussette::bell::Bell;
+use chaussette::dispatch::{Dispatcher, queue};
+use chaussette::exchange::{Answer, Client, Connection, Exchange, Fault, Reply, Request, RequestBody};
+use chaussette::exchange::{Response, ResponseBody, Scheme};
+use chaussette::interp::Truth;
+use chaussette::worker::{Report, Slot};
+use chaussette::wsgi::{Settings, WsgiLoader};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+const APP: &str = r#"
+import sys, threading
+count = 0
+def app(environ, start_response):
+    global count
+    count += 1
+    path = environ["PATH_INFO"]
+    if path == "/raise":
+        raise ValueError("on purpose")
+    if path == "/stream":
+        def parts():
+            start_response("201 Made", [("X-Late", "yes")])
+            yield b""
+            yield b"one,"
+            yield b"two"
+        return parts()
+    body = environ["wsgi.input"].read()
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    number = environ["chaussette.interpreter"]
+    return [f"{number} {count} ".encode(), environ["REQUEST_METHOD"].encode(), b" ", body]
+"#;
+
+/// Starts CPython and returns its `sys.path`.
+fn initialise_cpython() -> Vec<String> {
+    // SAFETY: called once, before any other use of CPython; 0: Python's signal handlers stay out.
+    unsafe { pyo3_ffi::Py_InitializeEx(0) };
+    // SAFETY: initialised, and this thread is attached.
+    let datetime = unsafe { pyo3_ffi::PyImport_ImportModule(c"datetime".as_ptr()) };
+    assert!(!datetime.is_null());
+    // SAFETY: attached. Result: borrowed, a list that lives as long as `sys`.
+    let path = unsafe { pyo3_ffi::PySys_GetObject(c"path".as_ptr()) };
+    // SAFETY: attached. live: see above.
+    let length = unsafe { pyo3_ffi::PyList_Size(path) };
+    let path = (0..length)
+        .map(|place| {
+            // SAFETY: attached, in range. Result: borrowed.
+            let entry = unsafe { pyo3_ffi::PyList_GetItem(path, place) };
+            // SAFETY: attached; sys.path holds str; the buffer lives as long as the entry.
+            unsafe { std::ffi::CStr::from_ptr(pyo3_ffi::PyUnicode_AsUTF8(entry)) }
+                .to_str()
+                .unwrap()
+                .to_owned()
+        })
+        .collect();
+    // SAFETY: attached: detaches the main thread for good.
+    unsafe { pyo3_ffi::PyEval_SaveThread() };
+    path
+}
+
+fn settings(mut path: Vec<String>, directory: &std::path::Path) -> Settings {
+    path.insert(0, directory.to_str().unwrap().to_owned());
+    path.push(concat!(env!("CARGO_MANIFEST_DIR"), "/src/python").to_owned());
+    Settings {
+        application: "served:app".to_owned(),
+        factory: Truth::False,
+        path,
+        argv: vec!["test".to_owned()],
+        home: Home::OwnGil,
+        multithread: Truth::True,
+        multiprocess: Truth::True,
+    }
+}
+
+fn submit(dispatcher: &Dispatcher, method: &str, path: &str, body: &'static [u8]) -> Answer {
+    let (reply, answer) = Reply::new(Arc::clone(dispatcher.bell()));
+    let request = Request {
+        method: method.parse().unwrap(),
+        uri: path.parse().unwrap(),
+        version: http::Version::HTTP_11,
+        headers: http::HeaderMap::new(),
+        body: if body.is_empty() { RequestBody::Empty } else { RequestBody::Whole(Bytes::from_static(body)) },
+        connection: Arc::new(Connection {
+            client: Client::Unix,
+            server_name: "localhost".to_owned(),
+            server_port: "80".to_owned(),
+            scheme: Scheme::Http,
+        }),
+    };
+    dispatcher.submit(Exchange { request, reply }).expect("the queue has room");
+    dispatcher.flush();
+    answer
+}
+
+/// Polls until ready: this test has no reactor to be woken by.
+fn answered(answer: Answer) -> Result<Response, Fault> {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let mut response = Box::pin(answer.response());
+    let mut context = Context::from_waker(Waker::noop());
+    while Instant::now() < deadline {
+        if let Poll::Ready(response) = response.as_mut().poll(&mut context) {
+            return response;
+        }
+        std::thread::yield_now();
+    }
+    panic!("no answer within 20 s");
+}
+
+fn text(response: Result<Response, Fault>) -> (u16, String) {
+    let mut response = response.expect("a response");
+    let mut body = Vec::new();
+    match &mut response.body {
+        ResponseBody::Whole(whole) => body.extend_from_slice(whole),
+        ResponseBody::Stream(chunks) => {
+            let mut context = Context::from_waker(Waker::noop());
+            loop {
+                match chunks.poll_chunk(&mut context) {
+                    Poll::Ready(Some(chunk)) => body.extend_from_slice(&chunk.expect("a chunk")),
+                    Poll::Ready(None) => break,
+                    Poll::Pending => std::thread::yield_now(),
+                }
+            }
+        }
+        ResponseBody::File(_) => panic!("not a file"),
+    }
+    (response.head.status.as_u16(), String::from_utf8(body).unwrap())
+}
+
+fn report(reports: &mut UnboundedReceiver<Report>) -> Report {
+    reports.blocking_recv().expect("a report")
+}
+
+#[test]
+fn two_interpreters_are_born_serve_and_end() {
+    let path = initialise_cpython();
+    let directory = std::env::temp_dir().join(format!("chaussette-interp-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    std::fs::write(directory.join("served.py"), APP).unwrap();
+
+    let (dispatcher, work) = queue(2, 16, Arc::new(Bell::default()));
+    let (sender, mut reports) = unbounded_channel();
+    let loader = Arc::new(WsgiLoader::new(settings(path, &directory)));
+    for place in 0..2 {
+        let slot = Slot {
+            place,
+            threads: 2,
+            loader: Arc::clone(&loader),
+            queue: work.clone(),
+            reports: sender.clone(),
+        };
+        slot.start().unwrap();
+    }
+    for _ in 0..2 {
+        let report = report(&mut reports);
+        assert!(matches!(report, Report::Serving { .. }), "{report:?}");
+    }
+
+    // Both interpreters serve, each with its own module state.
+    let mut interpreters = BTreeSet::new();
+    for _ in 0..64 {
+        let (status, body) = text(answered(submit(&dispatcher, "POST", "/echo", b"hello")));
+        assert_eq!(status, 200);
+        assert!(body.ends_with("POST hello"), "{body}");
+        interpreters.insert(body.split(' ').next().unwrap().to_owned());
+    }
+    assert_eq!(interpreters, BTreeSet::from(["0".to_owned(), "1".to_owned()]));
+
+    // start_response at the first next(), an empty part before the head.
+    assert_eq!(text(answered(submit(&dispatcher, "GET", "/stream", b""))), (201, "one,two".to_owned()));
+
+    // An exception is the application's fault, and costs nothing else.
+    let fault = answered(submit(&dispatcher, "GET", "/raise", b"")).unwrap_err();
+    assert!(matches!(fault, Fault::Application(_)), "{fault:?}");
+    assert_eq!(text(answered(submit(&dispatcher, "GET", "/", b""))).0, 200);
+
+    // Closed, the queue lets every thread go, and each interpreter ends.
+    work.close();
+    let mut ended = 0;
+    while ended < 2 {
+        match report(&mut reports) {
+            Report::Ended { ended: how, .. } => {
+                assert_eq!(how, Ended::Cleanly);
+                ended += 1;
+            }
+            Report::Ending { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    std::fs::remove_dir_all(&directory).unwrap();
+}
