@@ -47,7 +47,7 @@ pub trait Loader: Send + Sync + 'static {
     type Invitation: Invitation<Application = Self::Application>;
 
     /// Called on the first thread of slot `place`, which serves and ends what it returns. May take long.
-    fn load(&self, place: usize) -> Result<Loaded<Self>, LoadError>
+    fn load(&self, place: usize) -> Result<Loaded<Self>, NotLoaded>
     where
         Self: Sized;
 }
@@ -67,6 +67,19 @@ pub trait Invitation: Clone + Send + 'static {
 
     /// Called on the guest's own thread.
     fn join(self) -> Result<Self::Application, LoadError>;
+}
+
+/// A load that failed, and what is left of it.
+#[derive(Debug)]
+pub struct NotLoaded {
+    pub error: LoadError,
+    pub ended: Ended,
+}
+
+impl From<LoadError> for NotLoaded {
+    fn from(error: LoadError) -> Self {
+        Self { error, ended: Ended::Cleanly }
+    }
 }
 
 /// Why an application could not be loaded.

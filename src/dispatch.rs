@@ -131,6 +131,11 @@ impl Dispatcher {
         submitted + self.shared.state.lock().waiting.len()
     }
 
+    /// Workers with nothing to do.
+    pub fn idle(&self) -> usize {
+        self.shared.state.lock().idle.len()
+    }
+
     pub fn bell(&self) -> &Arc<Bell> {
         &self.shared.bell
     }

@@ -126,10 +126,11 @@ impl Supervisor {
         let report = self.reports.recv().await?;
         let (place, state) = match &report {
             Report::Serving { place, .. } => (*place, State::Serving),
-            Report::Failed { place, .. } => (*place, State::Ended),
             Report::Ending { place } => (*place, State::Ending),
-            Report::Ended { place, ended: Ended::Cleanly } => (*place, State::Ended),
-            Report::Ended { place, ended: Ended::Abandoned(why) } => {
+            Report::Failed { place, ended: Ended::Cleanly, .. }
+            | Report::Ended { place, ended: Ended::Cleanly } => (*place, State::Ended),
+            Report::Failed { place, ended: Ended::Abandoned(why), .. }
+            | Report::Ended { place, ended: Ended::Abandoned(why) } => {
                 tracing::warn!("{why}");
                 (*place, State::Abandoned)
             }

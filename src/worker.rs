@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::application::{Application, Ended, Invitation, Line, LoadError, Loaded, Loader};
+use crate::application::{Application, Ended, Invitation, Line, LoadError, Loaded, Loader, NotLoaded};
 use crate::dispatch::{Seat, WorkQueue};
 use crate::exchange::Exchange;
 
@@ -24,7 +24,7 @@ pub enum Report {
     /// The application is loaded and its threads serve.
     Serving { place: usize, name: String, took: Duration },
     /// It could not be loaded.
-    Failed { place: usize, error: LoadError },
+    Failed { place: usize, error: LoadError, ended: Ended },
     /// It takes no more requests and has none in hand; its exit handlers may take their time.
     Ending { place: usize },
     /// All threads of the slot are done.
@@ -62,7 +62,7 @@ impl<L: Loader> Slot<L> {
         let began = Instant::now();
         let Loaded { application, invitation, name } = match self.loader.load(place) {
             Ok(loaded) => loaded,
-            Err(error) => return Report::Failed { place, error },
+            Err(NotLoaded { error, ended }) => return Report::Failed { place, error, ended },
         };
         let guests = match self.invite(&invitation) {
             Ok(guests) => guests,

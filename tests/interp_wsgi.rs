@@ -59,10 +59,9 @@ fn initialise_cpython() -> Vec<String> {
             // SAFETY: attached, in range. Result: borrowed.
             let entry = unsafe { pyo3_ffi::PyList_GetItem(path, place) };
             // SAFETY: attached; sys.path holds str; the buffer lives as long as the entry.
-            unsafe { std::ffi::CStr::from_ptr(pyo3_ffi::PyUnicode_AsUTF8(entry)) }
-                .to_str()
-                .unwrap()
-                .to_owned()
+            let text = unsafe { pyo3_ffi::PyUnicode_AsUTF8(entry) };
+            // SAFETY: a C string, as long as the entry lives.
+            unsafe { std::ffi::CStr::from_ptr(text) }.to_str().unwrap().to_owned()
         })
         .collect();
     // SAFETY: attached: detaches the main thread for good.

@@ -127,6 +127,15 @@ impl Interpreter {
         self.home.attach(work)
     }
 
+    /// Ends it only if none of its own threads is left to wait for.
+    pub fn end_if_alone(mut self) -> Departure {
+        let raw = self.home.as_ptr();
+        match self.home.attach(|at| other_threads(at, raw)) {
+            others if others > 0 && self.is_own() => Departure::Abandoned { threads: others },
+            _ => self.end(),
+        }
+    }
+
     /// Ends it: joins its threads, runs its exit handlers, frees it. Its guests must have left. The caller
     /// has run `threading._shutdown()` and the exit handlers already, so that what is left to wait for
     /// here is nothing.

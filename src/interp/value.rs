@@ -246,6 +246,15 @@ impl<'a> Attached<'a> {
         usize::try_from(length).ok()
     }
 
+    /// Length of an exact list or tuple: a subclass may iterate over something else than it holds.
+    pub fn plain_sequence_length(self, object: &impl AsPython) -> Option<usize> {
+        // SAFETY: attached: `self`. live: `object`.
+        let list = unsafe { ffi::PyList_CheckExact(object.as_ptr()) };
+        // SAFETY: attached: `self`. live: `object`.
+        let tuple = unsafe { ffi::PyTuple_CheckExact(object.as_ptr()) };
+        if list == 0 && tuple == 0 { None } else { self.sequence_length(object) }
+    }
+
     /// Item of a list or tuple.
     pub fn sequence_item(self, object: &impl AsPython, place: usize) -> Result<Object<'a>, PythonError<'a>> {
         if self.is_list(object) {

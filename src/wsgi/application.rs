@@ -258,6 +258,7 @@ impl Tools {
         let after = match progress {
             Progress::HeadNotSent => "",
             Progress::HeadSent => " after its response had begun: connection aborted",
+            Progress::Complete => " after its response was complete",
         };
         tracing::error!("interpreter {number}: {method} {uri}: {what}{after}\n{report}");
     }
@@ -277,7 +278,7 @@ pub(super) fn report<'a>(at: Attached<'a>, support: &Kept, error: &PythonError<'
 
 /// The whole body, when the application gave it as a small list or tuple of bytes.
 fn joined<'a>(at: Attached<'a>, parts: &Object<'a>) -> Result<Option<Bytes>, Failure<'a>> {
-    let Some(count) = at.sequence_length(parts) else { return Ok(None) };
+    let Some(count) = at.plain_sequence_length(parts) else { return Ok(None) };
     if count == 1 {
         let part = at.sequence_item(parts, 0)?;
         let body = at.with_bytes(&part, Bytes::copy_from_slice);

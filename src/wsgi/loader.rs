@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::application::{Home, Invitation, LoadError, Loaded, Loader};
-use crate::interp::{Attached, Interpreter, Kept, Object, PythonError, Residence, Truth};
+use crate::application::{Ended, Home, Invitation, LoadError, Loaded, Loader, NotLoaded};
+use crate::interp::{Attached, Departure, Interpreter, Kept, Object, PythonError, Residence, Truth};
 use crate::wsgi::application::{Place, Tools, WsgiApplication, report};
 use crate::wsgi::dict::Surroundings;
 
@@ -38,7 +38,7 @@ impl Loader for WsgiLoader {
     type Application = WsgiApplication;
     type Invitation = WsgiInvitation;
 
-    fn load(&self, place: usize) -> Result<Loaded<Self>, LoadError> {
+    fn load(&self, place: usize) -> Result<Loaded<Self>, NotLoaded> {
         let settings = &self.settings;
         let interpreter = match settings.home {
             Home::OwnGil => Interpreter::own_gil(),
@@ -53,8 +53,13 @@ impl Loader for WsgiLoader {
                 Ok(Loaded { application, invitation, name })
             }
             Err(error) => {
-                interpreter.end();
-                Err(error)
+                let ended = match interpreter.end_if_alone() {
+                    Departure::Ended => Ended::Cleanly,
+                    Departure::Abandoned { threads } => Ended::Abandoned(format!(
+                        "interpreter {place} is left as it is: {threads} of its threads still run"
+                    )),
+                };
+                Err(NotLoaded { error, ended })
             }
         }
     }

@@ -39,6 +39,7 @@ pub(super) enum Sent {
 pub(super) enum Progress {
     HeadNotSent,
     HeadSent,
+    Complete,
 }
 
 impl Responder {
@@ -167,7 +168,7 @@ impl Responder {
                 body.fail(fault);
                 Progress::HeadSent
             }
-            Stage::Over => Progress::HeadSent,
+            Stage::Over => Progress::Complete,
         }
     }
 }

@@ -1,0 +1,122 @@
+//! The house rules that a program can check: who may name what (docs/design.md).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Every .rs file under src with its path relative to src.
+fn sources() -> Vec<(String, String)> {
+    fn walk(directory: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(directory).expect("src can be listed") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    walk(&root, &mut found);
+    assert!(found.len() > 20, "src was not found");
+    let relative =
+        |path: &PathBuf| path.strip_prefix(&root).expect("under src").to_string_lossy().into_owned();
+    found.iter().map(|path| (relative(path), fs::read_to_string(path).expect("readable"))).collect()
+}
+
+/// Lines of code, without comments and without what follows the unit tests' door.
+fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.lines()
+        .take_while(|line| !line.starts_with("#[cfg(test)]"))
+        .enumerate()
+        .map(|(number, line)| (number + 1, line.trim()))
+        .filter(|(_, line)| !line.is_empty() && !line.starts_with("//"))
+}
+
+/// Fails with every line outside `rooms` that has one of `words`.
+fn only_in(rooms: &[&str], words: &[&str]) {
+    let mut leaks = Vec::new();
+    for (path, text) in sources() {
+        if rooms.iter().any(|room| path.starts_with(room)) {
+            continue;
+        }
+        for (number, line) in code(&text) {
+            if words.iter().any(|word| line.contains(word)) {
+                leaks.push(format!("src/{path}:{number}: {line}"));
+            }
+        }
+    }
+    assert!(leaks.is_empty(), "{words:?} named outside {rooms:?}:\n{}", leaks.join("\n"));
+}
+
+#[test]
+fn only_the_front_end_names_hyper() {
+    only_in(&["http/"], &["hyper::", "hyper_util::"]);
+}
+
+#[test]
+fn only_interp_names_the_c_api() {
+    only_in(&["interp/"], &["pyo3_ffi::", "libc::"]);
+}
+
+#[test]
+fn only_the_pymodule_names_pyo3() {
+    only_in(&["pymodule.rs"], &["pyo3::"]);
+}
+
+#[test]
+fn nobody_uses_the_gil_state_api() {
+    only_in(&[], &["PyGILState_"]);
+}
+
+#[test]
+fn unsafe_has_two_doors() {
+    only_in(&["interp/", "listener"], &["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern"]);
+}
+
+#[test]
+fn only_the_command_line_prints_to_stdout() {
+    only_in(&["cli"], &["println!", "print!(", "stdout()"]);
+}
+
+#[test]
+fn the_waist_and_the_bell_import_nothing_of_the_halves() {
+    for (path, text) in sources() {
+        if !path.starts_with("exchange/") && path != "bell.rs" {
+            continue;
+        }
+        for (number, line) in code(&text) {
+            let foreign = line.contains("crate::")
+                && !line.contains("crate::bell")
+                && !line.contains("crate::exchange");
+            assert!(!foreign, "src/{path}:{number}: {line}");
+        }
+    }
+}
+
+#[test]
+fn interp_imports_nothing_of_ours() {
+    for (path, text) in sources() {
+        if path.starts_with("interp/") {
+            for (number, line) in code(&text) {
+                let ours = line.contains("crate::") && !line.contains("crate::interp");
+                assert!(!ours, "src/{path}:{number}: {line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_file_has_more_than_400_lines_of_code() {
+    for (path, text) in sources() {
+        let lines = code(&text).count();
+        assert!(lines <= 400, "src/{path}: {lines} lines of code: split it");
+    }
+}
+
+#[test]
+fn every_file_opens_with_its_contract() {
+    for (path, text) in sources() {
+        assert!(text.starts_with("//!"), "src/{path} does not open with its contract");
+    }
+}

@@ -1,0 +1,214 @@
+//! The queue: order, limit, fairness, gone clients, closing. No HTTP, no Python.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use bytes::Bytes;
+use chaussette::bell::Bell;
+use chaussette::dispatch::{Dispatcher, Refused, WorkQueue, queue};
+use chaussette::exchange::{Answer, Client, Connection, Exchange, Reply, Request, RequestBody, Scheme};
+
+/// Long enough for a loaded machine; a test that passes never waits it out.
+const SOON: Duration = Duration::from_secs(20);
+
+fn exchange(bell: &Arc<Bell>, path: &str) -> (Exchange, Answer) {
+    let (reply, answer) = Reply::new(Arc::clone(bell));
+    let request = Request {
+        method: http::Method::GET,
+        uri: path.parse().unwrap(),
+        version: http::Version::HTTP_11,
+        headers: http::HeaderMap::new(),
+        body: RequestBody::Empty,
+        connection: Arc::new(Connection {
+            client: Client::Unix,
+            server_name: "localhost".to_owned(),
+            server_port: "80".to_owned(),
+            scheme: Scheme::Http,
+        }),
+    };
+    (Exchange { request, reply }, answer)
+}
+
+fn submit(dispatcher: &Dispatcher, path: &str) -> Answer {
+    let (exchange, answer) = exchange(dispatcher.bell(), path);
+    dispatcher.submit(exchange).expect("there is room");
+    answer
+}
+
+/// A worker that tells which request it took and keeps it until told to go on.
+fn worker(work: &WorkQueue, place: usize) -> (Receiver<String>, std::sync::mpsc::Sender<()>) {
+    let (took, taken) = channel();
+    let (go, wait) = channel();
+    let queue = work.clone();
+    std::thread::Builder::new()
+        .spawn(move || {
+            let mut seat = queue.seat(place);
+            while let Some(exchange) = seat.wait() {
+                if took.send(exchange.request.uri.path().to_owned()).is_err() || wait.recv().is_err() {
+                    break;
+                }
+            }
+        })
+        .unwrap();
+    (taken, go)
+}
+
+#[test]
+fn requests_are_served_in_the_order_they_came() {
+    let (dispatcher, work) = queue(1, 8, Arc::new(Bell::default()));
+    let answers: Vec<_> = ["/1", "/2", "/3"].iter().map(|path| submit(&dispatcher, path)).collect();
+    dispatcher.flush();
+    let mut seat = work.seat(0);
+    let taken: Vec<_> =
+        std::iter::from_fn(|| seat.take()).map(|exchange| exchange.request.uri.path().to_owned()).collect();
+    assert_eq!(taken, ["/1", "/2", "/3"]);
+    drop(answers);
+}
+
+#[test]
+fn a_full_queue_gives_the_request_back() {
+    let (dispatcher, work) = queue(1, 2, Arc::new(Bell::default()));
+    let answers = [submit(&dispatcher, "/1"), submit(&dispatcher, "/2")];
+    let (third, _answer) = exchange(dispatcher.bell(), "/3");
+    assert!(matches!(dispatcher.submit(third), Err(Refused::Full(_))));
+    dispatcher.flush();
+    assert_eq!(dispatcher.waiting(), 2);
+    drop((answers, work));
+}
+
+#[test]
+fn a_request_whose_client_is_gone_makes_room_and_is_never_taken() {
+    let (dispatcher, work) = queue(1, 2, Arc::new(Bell::default()));
+    let gone = submit(&dispatcher, "/gone");
+    let kept = submit(&dispatcher, "/kept");
+    dispatcher.flush();
+    drop(gone);
+    let late = submit(&dispatcher, "/late");
+    dispatcher.flush();
+    let mut seat = work.seat(0);
+    let taken: Vec<_> =
+        std::iter::from_fn(|| seat.take()).map(|exchange| exchange.request.uri.path().to_owned()).collect();
+    assert_eq!(taken, ["/kept", "/late"]);
+    drop((kept, late));
+}
+
+#[test]
+fn a_busy_worker_does_not_pull_and_a_free_one_does() {
+    let (dispatcher, work) = queue(2, 8, Arc::new(Bell::default()));
+    let (first, _release_first) = worker(&work, 0);
+    let one = submit(&dispatcher, "/1");
+    dispatcher.flush();
+    assert_eq!(first.recv_timeout(SOON).unwrap(), "/1");
+    let (second, _release_second) = worker(&work, 1);
+    let two = submit(&dispatcher, "/2");
+    dispatcher.flush();
+    assert_eq!(second.recv_timeout(SOON).unwrap(), "/2");
+    drop((one, two));
+}
+
+#[test]
+fn a_thread_of_an_idle_interpreter_is_preferred() {
+    let (dispatcher, work) = queue(2, 8, Arc::new(Bell::default()));
+    // Interpreter 0 has two threads, interpreter 1 has one.
+    let workers = [worker(&work, 0), worker(&work, 0), worker(&work, 1)];
+    while dispatcher.idle() < workers.len() {
+        std::thread::yield_now();
+    }
+    let mut answers = Vec::new();
+    let mut served = [0, 0];
+    for path in ["/1", "/2"] {
+        answers.push(submit(&dispatcher, path));
+        dispatcher.flush();
+        let place = loop {
+            let found = workers.iter().position(|(taken, _)| taken.try_recv().is_ok());
+            if let Some(found) = found {
+                break usize::from(found == 2);
+            }
+            std::thread::yield_now();
+        };
+        served[place] += 1;
+    }
+    assert_eq!(served, [1, 1], "the second request went beside a busy thread");
+}
+
+#[test]
+fn a_closed_queue_is_emptied_before_its_workers_leave() {
+    let (dispatcher, work) = queue(1, 8, Arc::new(Bell::default()));
+    let answer = submit(&dispatcher, "/last");
+    dispatcher.flush();
+    work.close();
+    let (late, _answer) = exchange(dispatcher.bell(), "/late");
+    assert!(matches!(dispatcher.submit(late), Err(Refused::Closed(_))));
+    let mut seat = work.seat(0);
+    assert!(seat.wait().is_some());
+    assert!(seat.wait().is_none());
+    drop(answer);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_dropped_reply_is_an_answer() {
+    let bell = Arc::new(Bell::default());
+    let (exchange, answer) = exchange(&bell, "/");
+    drop(exchange);
+    assert!(answer.response().await.is_err());
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn an_answer_from_another_thread_wakes_the_reactor() {
+    let bell = Arc::new(Bell::default());
+    let (exchange, answer) = exchange(&bell, "/");
+    let pump = {
+        let bell = Arc::clone(&bell);
+        tokio::spawn(async move { bell.pump().await })
+    };
+    let ringing = Arc::clone(&bell);
+    let worker = std::thread::Builder::new()
+        .spawn(move || {
+            let head = chaussette::exchange::ResponseHead {
+                status: http::StatusCode::OK,
+                reason: None,
+                headers: http::HeaderMap::new(),
+            };
+            exchange.reply.respond(head, Bytes::from_static(b"hello"));
+            ringing.ring();
+        })
+        .unwrap();
+    let response = tokio::time::timeout(SOON, answer.response()).await.expect("woken").expect("a response");
+    assert_eq!(response.head.status, 200);
+    worker.join().unwrap();
+    pump.abort();
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_reply_left_unrung_is_found_all_the_same() {
+    // A worker that leaves a reply and then is slow must not hold it up: the pump looks again by itself.
+    let bell = Arc::new(Bell::default());
+    let (dispatcher, work) = queue(1, 8, Arc::clone(&bell));
+    let pump = {
+        let bell = Arc::clone(&bell);
+        tokio::spawn(async move { bell.pump().await })
+    };
+    let answer = submit(&dispatcher, "/");
+    dispatcher.flush();
+    let (done, finished) = channel::<()>();
+    let worker = std::thread::Builder::new()
+        .spawn(move || {
+            let mut seat = work.seat(0);
+            let exchange = seat.wait().expect("a request");
+            let head = chaussette::exchange::ResponseHead {
+                status: http::StatusCode::OK,
+                reason: None,
+                headers: http::HeaderMap::new(),
+            };
+            exchange.reply.respond(head, Bytes::new());
+            // Neither takes nor rests: stuck in the next request, as it were.
+            let _ = finished.recv();
+            drop(seat);
+        })
+        .unwrap();
+    tokio::time::timeout(SOON, answer.response()).await.expect("found").expect("a response");
+    drop(done);
+    worker.join().unwrap();
+    pump.abort();
+}
