@@ -15,8 +15,8 @@ build: ## build the wheel for the CPython found, print its path
 test: ## format, lints, Rust tests without and with Python, wheel, pytest on it, the same on a free-threaded CPython
 	@exec .ci/test
 
-bench: ## side by side with other servers (see docs/performance.md)
-	@exec benches/run
+bench: ## side by side with other servers: requests/s, CPU per request, latency, memory
+	@python=$$(.ci/find-python) && exec "$$python" benches/run.py
 
 clean: ## remove what was built here; the free-threaded CPython in ~/.cache/chaussette stays
 	@rm -rf target dist .venv .cache .pytest_cache .ruff_cache

@@ -22,9 +22,11 @@ def target(steps):
 
 
 def expected(body, steps):
-    """What a file of that body gives: io.BytesIO is the reference."""
-    stream = io.BytesIO(body)
-    return [text(step(stream, what)) for what in steps]
+    """What a file of that body gives; io.BytesIO is the reference. PEP 3333 lets a server ignore the hint of readlines."""
+    unhinted = ["readlines" if what.startswith("readlines:") else what for what in steps]
+    return [
+        [text(step(stream, what)) for what in given] for given in (steps, unhinted) for stream in [io.BytesIO(body)]
+    ]
 
 
 def framings(body, rng=None):
@@ -65,12 +67,12 @@ STEPS = [
 def test_the_input_reads_as_a_file_of_the_body(site, steps):
     for framing in framings(BODY):
         answer = site.request("POST", target(steps), **framing)
-        assert answer.json() == expected(BODY, steps), framing
+        assert answer.json() in expected(BODY, steps), framing
 
 
 @pytest.mark.parametrize("steps", STEPS, ids="-".join)
 def test_a_request_without_a_body_is_at_its_end_at_once(site, steps):
-    assert site.get(target(steps)).json() == expected(b"", steps)
+    assert site.get(target(steps)).json() in expected(b"", steps)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -81,7 +83,7 @@ def test_any_sequence_of_reads_gives_what_a_file_gives(site, seed):
     steps = [f"{rng.choice(names)}:{rng.choice([0, 1, 2, 7, 50, 1000])}" for _ in range(20)]
     steps += rng.sample(["next", "iterate", "read", "readlines", "readline"], 3)
     for framing in framings(body, rng):
-        assert site.request("POST", target(steps), **framing).json() == expected(body, steps)
+        assert site.request("POST", target(steps), **framing).json() in expected(body, steps)
 
 
 def test_a_body_that_arrives_byte_by_byte_reads_the_same(site):
@@ -90,19 +92,19 @@ def test_a_body_that_arrives_byte_by_byte_reads_the_same(site):
         with site.connect() as connection:
             for byte in message("POST", target(steps), **framing):
                 connection.send(bytes([byte]))
-            assert connection.response().json() == expected(BODY, steps)
+            assert connection.response().json() in expected(BODY, steps)
 
 
 def test_a_large_body_of_lines_is_read_line_by_line(site):
     """Larger than any buffer that a body may be collected in beforehand."""
     body = b"".join(b"%d\n" % n for n in range(200_000))
     for framing in ({"body": body}, {"chunks": [body[n : n + 10_000] for n in range(0, len(body), 10_000)]}):
-        assert site.request("POST", target(["iterate"]), **framing).json() == expected(body, ["iterate"])
+        assert site.request("POST", target(["iterate"]), **framing).json() in expected(body, ["iterate"])
 
 
 def test_a_line_longer_than_any_buffer_is_one_line(site):
     body = b"x" * 3_000_000 + b"\nend"
-    assert site.request("POST", target(["readline", "readline"]), body=body).json() == expected(body, ["readline"] * 2)
+    assert site.request("POST", target(["readline", "readline"]), body=body).json() in expected(body, ["readline"] * 2)
 
 
 def test_a_sized_read_of_a_large_body_is_full_unless_at_the_end(site):

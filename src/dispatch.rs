@@ -161,6 +161,7 @@ impl State {
         // A request whose client is gone never reaches the application.
         while let Some(exchange) = self.waiting.pop_front() {
             if exchange.reply.is_wanted() {
+                exchange.reply.take();
                 return Some(exchange);
             }
         }

@@ -8,10 +8,19 @@
 
 pub mod application;
 pub mod bell;
+pub mod cli;
+pub mod config;
 pub mod dispatch;
 pub mod exchange;
+pub mod http;
 #[cfg(feature = "python")]
 pub mod interp;
+pub mod listener;
+pub mod logging;
+#[cfg(feature = "python")]
+mod pymodule;
+pub mod server;
+pub mod shutdown;
 pub mod supervisor;
 pub mod worker;
 pub mod wsgi;

@@ -10,7 +10,7 @@ use pyo3::types::PyDict;
 
 use crate::application::Home;
 use crate::cli;
-use crate::config::Config;
+use crate::config::{AppForm, Config};
 use crate::interp::Truth;
 use crate::server::{self, Leave, Plan, Threading, Workplace};
 use crate::wsgi::{Settings, WsgiLoader};
@@ -81,11 +81,11 @@ impl Workplace for MainInterpreter {
         if !path.iter().any(|entry| entry.is_empty() || entry == ".") {
             path.push(".".to_owned());
         }
-        let mut argv = vec![config.program.clone()];
+        let mut argv = vec![config.argv0.clone()];
         argv.extend(config.arguments.iter().cloned());
         WsgiLoader::new(Settings {
             application: config.application.clone(),
-            factory: Truth::from(config.factory),
+            factory: Truth::from(config.form == AppForm::Factory),
             path,
             argv,
             home: plan.home,

@@ -3,6 +3,7 @@
 //! Knows the halves by their traits only: it cannot tell Python from a fake. Decides no exit status text and
 //! prints nothing but log lines.
 
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +12,12 @@ use tokio::time::Instant;
 use crate::application::{Home, LoadError, Loader};
 use crate::bell::Bell;
 use crate::cli::ExitStatus;
-use crate::config::{Config, Isolation};
+use crate::config::{self, Config, Isolation};
 use crate::dispatch::{self, Dispatcher, WorkQueue};
 use crate::http::{self, FrontEnd};
 use crate::listener::Listener;
-use crate::shutdown::{Ask, Drain, Signals};
+use crate::logging;
+use crate::shutdown::{Ask, Drainer, Signals, drain};
 use crate::supervisor::{Census, Crew, Ready, Supervisor};
 
 /// What is kept of `--graceful-timeout` for ending the interpreters after the last reply. 2 s: a Django
@@ -73,6 +75,13 @@ impl Stopped {
         Self { status, leave: Leave::Orderly }
     }
 
+    /// Without a log there is only standard error to tell.
+    fn unlogged(line: &str) -> Self {
+        // Should that fail too, the exit status still tells.
+        let _ = writeln!(std::io::stderr().lock(), "{line}");
+        Self::orderly(ExitStatus::Usage)
+    }
+
     fn at_once(status: ExitStatus) -> Self {
         Self { status, leave: Leave::AtOnce }
     }
@@ -80,6 +89,12 @@ impl Stopped {
 
 /// Runs the server until it is told to stop.
 pub fn run<W: Workplace>(config: &Config, workplace: &W) -> Stopped {
+    if let Err(error) = logging::init(config.logs.level, &config.logs.output) {
+        return Stopped::unlogged(&format!("chaussette: error: cannot open --log-output: {error}"));
+    }
+    for notice in &config.notices {
+        tracing::warn!("{notice}");
+    }
     let plans = match plans(config, workplace.threading()) {
         Ok(plans) => plans,
         Err(message) => {
@@ -88,8 +103,13 @@ pub fn run<W: Workplace>(config: &Config, workplace: &W) -> Stopped {
         }
     };
     let (dispatcher, queue) = dispatch::queue(1, config.workers.queue, Arc::new(Bell::default()));
-    match http::runtime(&dispatcher) {
-        Ok(runtime) => runtime.block_on(live(config, workplace, &plans, (dispatcher, queue))),
+    match http::reactor(&dispatcher) {
+        Ok(reactor) => {
+            let stopped = reactor.block_on(live(config, workplace, &plans, (dispatcher, queue)));
+            // A thread that still reads a file for a client that is gone is not waited for.
+            reactor.shutdown_background();
+            stopped
+        }
         Err(error) => {
             tracing::error!("cannot start the reactor: {error}");
             Stopped::orderly(ExitStatus::Internal)
@@ -116,7 +136,7 @@ async fn live<W: Workplace>(
     };
     let started = tokio::select! {
         started = start(config, workplace, plans, &queue) => started,
-        () = told_to_stop(&mut signals) => {
+        _ = told_to_stop(&mut signals) => {
             tracing::info!("stopped while the application was being loaded");
             return Stopped::at_once(ExitStatus::Stopped);
         }
@@ -130,9 +150,9 @@ async fn live<W: Workplace>(
     }
     announce(&listeners, plan, &ready);
 
-    let drain = Drain::default();
-    let front_end = FrontEnd::new(listeners, dispatcher, config.limits.clone(), drain.clone());
-    let deadline = serve(front_end, &mut signals, &drain, config.life.graceful_timeout).await;
+    let (drainer, drain) = drain();
+    let front_end = FrontEnd::new(listeners, dispatcher, limits(&config.limits), drain);
+    let deadline = serve(front_end, &mut signals, &drainer, config.life.graceful_timeout).await;
 
     let census = tokio::select! {
         census = supervisor.drain(deadline) => census,
@@ -248,41 +268,53 @@ fn count(number: usize, noun: &str) -> String {
 
 /// Serves until told to stop, then until the last reply is out or the time is up. Returns when the
 /// interpreters must have ended.
-async fn serve(front_end: FrontEnd, signals: &mut Signals, drain: &Drain, graceful: Duration) -> Instant {
+async fn serve(front_end: FrontEnd, signals: &mut Signals, drainer: &Drainer, graceful: Duration) -> Instant {
     let mut serving = std::pin::pin!(front_end.serve());
-    let ask = loop {
-        tokio::select! {
-            () = &mut serving => break Ask::Quick,
-            ask = signals.next() => match ask {
-                Ask::Ignored(name) => tracing::warn!("{name} has no effect: ignored"),
-                stop => break stop,
-            },
+    let ask = tokio::select! {
+        failed = &mut serving => {
+            tracing::error!("the front end ended by itself: {failed:?}");
+            return Instant::now() + QUICK;
         }
+        ask = told_to_stop(signals) => ask,
     };
-    if matches!(ask, Ask::Graceful) {
+    if ask == Ask::Graceful {
         tracing::info!("stopping: requests in flight have {} s", graceful.as_secs_f64());
-        drain.begin();
+        drainer.drain();
         let deadline = Instant::now() + graceful;
         tokio::select! {
-            () = &mut serving => return deadline,
+            _ = &mut serving => return deadline,
             () = told_to_hurry(signals) => {}
             () = tokio::time::sleep_until(deadline - ENDING.min(graceful / 2)) => {
                 tracing::warn!("requests are still in flight: their connections are closed");
-                drain.hurry();
-                serving.await;
+                drainer.quick();
+                let _ = serving.await;
                 return deadline;
             }
         }
     }
     tracing::info!("stopping at once");
-    drain.hurry();
-    serving.await;
+    drainer.quick();
+    let _ = serving.await;
     Instant::now() + QUICK
 }
 
-async fn told_to_stop(signals: &mut Signals) {
-    while let Ask::Ignored(name) = signals.next().await {
-        tracing::warn!("{name} has no effect: ignored");
+fn limits(limits: &config::Limits) -> http::Limits {
+    http::Limits {
+        max_body: limits.max_body,
+        max_header_size: limits.max_header_size,
+        max_headers: limits.max_headers,
+        header_timeout: limits.header_timeout,
+        body_timeout: limits.body_timeout,
+        keep_alive: limits.keep_alive,
+    }
+}
+
+async fn told_to_stop(signals: &mut Signals) -> Ask {
+    loop {
+        match signals.next().await {
+            Ask::Ignored(name) => tracing::warn!("{name} has no effect: ignored"),
+            stop => return stop,
+        }
     }
 }
 

@@ -14,7 +14,9 @@ use bytes::Bytes;
 use chaussette::application::{Ended, Home};
 use chaussette::bell::Bell;
 use chaussette::dispatch::{Dispatcher, queue};
-use chaussette::exchange::{Answer, Client, Connection, Exchange, Fault, Reply, Request, RequestBody};
+use chaussette::exchange::{
+    Answer, Client, Connection, Exchange, Fault, Missing, Reply, Request, RequestBody,
+};
 use chaussette::exchange::{Response, ResponseBody, Scheme};
 use chaussette::interp::Truth;
 use chaussette::worker::{Report, Slot};
@@ -104,9 +106,9 @@ fn submit(dispatcher: &Dispatcher, method: &str, path: &str, body: &'static [u8]
 }
 
 /// Polls until ready: this test has no reactor to be woken by.
-fn answered(answer: Answer) -> Result<Response, Fault> {
+fn answered(answer: Answer) -> Result<Response, Missing> {
     let deadline = Instant::now() + Duration::from_secs(20);
-    let mut response = Box::pin(answer.response());
+    let mut response = Box::pin(answer.response(|| false));
     let mut context = Context::from_waker(Waker::noop());
     while Instant::now() < deadline {
         if let Poll::Ready(response) = response.as_mut().poll(&mut context) {
@@ -117,7 +119,7 @@ fn answered(answer: Answer) -> Result<Response, Fault> {
     panic!("no answer within 20 s");
 }
 
-fn text(response: Result<Response, Fault>) -> (u16, String) {
+fn text(response: Result<Response, Missing>) -> (u16, String) {
     let mut response = response.expect("a response");
     let mut body = Vec::new();
     match &mut response.body {
@@ -181,7 +183,7 @@ fn two_interpreters_are_born_serve_and_end() {
 
     // An exception is the application's fault, and costs nothing else.
     let fault = answered(submit(&dispatcher, "GET", "/raise", b"")).unwrap_err();
-    assert!(matches!(fault, Fault::Application(_)), "{fault:?}");
+    assert!(matches!(fault, Missing::Failed(Fault::Application(_))), "{fault:?}");
     assert_eq!(text(answered(submit(&dispatcher, "GET", "/", b""))).0, 200);
 
     // Closed, the queue lets every thread go, and each interpreter ends.

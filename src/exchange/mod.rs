@@ -10,8 +10,8 @@ mod reply;
 
 pub use body::{BodyError, BodyReader, BodySender, ReaderGone, RequestBody, body_channel};
 pub use reply::{
-    Answer, ChunkReader, ClientGone, FileRange, Reply, ReplyBody, Response, ResponseBody, ResponseHead,
-    Unsent,
+    Answer, ChunkReader, ClientGone, FileRange, Missing, Reply, ReplyBody, Response, ResponseBody,
+    ResponseHead, Unsent,
 };
 
 use std::net::IpAddr;

@@ -64,6 +64,8 @@ struct Slot {
     room: Condvar,
     /// The client is gone, or nobody waits for this answer any more.
     unwanted: AtomicBool,
+    /// A worker has the request.
+    taken: AtomicBool,
     bell: Arc<Bell>,
 }
 
@@ -132,6 +134,7 @@ impl Reply {
             state: Mutex::new(State::default()),
             room: Condvar::new(),
             unwanted: AtomicBool::new(false),
+            taken: AtomicBool::new(false),
             bell,
         });
         (Self { slot: Some(Arc::clone(&slot)) }, Answer { slot })
@@ -140,6 +143,13 @@ impl Reply {
     /// Whether anybody still waits for this answer.
     pub fn is_wanted(&self) -> bool {
         self.slot.as_ref().is_some_and(|slot| !slot.unwanted.load(Ordering::Relaxed))
+    }
+
+    /// A worker takes the request: it is answered even to a client that left.
+    pub fn take(&self) {
+        if let Some(slot) = &self.slot {
+            slot.taken.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Sends the whole response. The reactor is not rung: the worker does that for a batch.
@@ -271,6 +281,14 @@ impl Drop for ReplyBody {
     }
 }
 
+/// Why there is no response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Missing {
+    /// No worker took the request: its client left, or the queue was given up.
+    NeverTaken,
+    Failed(Fault),
+}
+
 /// The reactor's end of a reply. Dropped: the client is gone.
 #[derive(Debug)]
 pub struct Answer {
@@ -278,12 +296,16 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Waits for the response's head.
-    pub async fn response(self) -> Result<Response, Fault> {
+    /// Waits for the response's head. A request that no worker has taken is given up once `left` says that
+    /// its client is gone; `left` is asked each time the task is polled.
+    pub async fn response(self, left: impl Fn() -> bool) -> Result<Response, Missing> {
         let (head, start) = poll_fn(|context| {
             let mut state = self.slot.state.lock();
             match state.head.take() {
-                Some(head) => Poll::Ready(head.map(|(head, start)| (head, state.gather(start)))),
+                Some(Ok((head, start))) => Poll::Ready(Ok((head, state.gather(start)))),
+                Some(Err(Fault::Server(_))) if !self.is_taken() => Poll::Ready(Err(Missing::NeverTaken)),
+                Some(Err(fault)) => Poll::Ready(Err(Missing::Failed(fault))),
+                None if !self.is_taken() && left() => Poll::Ready(Err(Missing::NeverTaken)),
                 None => {
                     state.reader = Some(context.waker().clone());
                     Poll::Pending
@@ -297,6 +319,10 @@ impl Answer {
             Start::Stream => ResponseBody::Stream(ChunkReader { answer: self }),
         };
         Ok(Response { head, body })
+    }
+
+    fn is_taken(&self) -> bool {
+        self.slot.taken.load(Ordering::Relaxed)
     }
 
     /// Nobody wants this answer any more, though the connection may live on.

@@ -118,6 +118,10 @@ fn load(at: Attached<'_>, settings: &Settings, place: usize) -> Result<(Tools, S
     });
     let outcome = loaded.map_err(|error| load_error(at, &kept, &error));
     notice(at, &kept, place);
+    if outcome.is_err() {
+        // This thread leaves the interpreter next. What this call could say is about nothing that matters now.
+        let _ = at.attribute(&kept, c"leave_thread").and_then(|leave| at.call(&leave, &[]));
+    }
     kept.release(at);
     outcome
 }

@@ -95,7 +95,9 @@ impl Responder {
                 drop(stage);
                 Err(unstarted(at))
             }
-            Stage::Headed(..) => Ok(Sent::Taken),
+            // Nothing to send yet; but a client that is gone ends the iteration here too.
+            Stage::Headed(reply, _) if reply.is_wanted() => Ok(Sent::Taken),
+            Stage::Headed(..) => Ok(Sent::Unwanted),
             Stage::Over => Ok(Sent::Unwanted),
             Stage::Sending(body) => Ok(match body.try_send(chunk) {
                 Ok(()) => Sent::Taken,

@@ -113,6 +113,10 @@ def _import_chain() -> list[str]:
     return chain[::-1]
 
 
+class NotAnApplication(TypeError):
+    """What an application's name leads to cannot be called."""
+
+
 def load(spec: str, factory: bool) -> object:
     """Return the WSGI application that `spec` names; with `factory`, what calling that gives."""
     if spec.startswith("paste:"):
@@ -123,10 +127,10 @@ def load(spec: str, factory: bool) -> object:
         application = import_string(spec)
     if factory:
         if not callable(application):
-            raise TypeError(f"{spec!r} with --factory is not callable: {application!r}")
+            raise NotAnApplication(f"{spec!r} with --factory is not callable: {application!r}")
         application = application()
     if not callable(application):
-        raise TypeError(f"application {spec!r} is not callable: {application!r} (expected module:attribute)")
+        raise NotAnApplication(f"{spec!r} is not callable: {application!r} (expected module:attribute)")
     return application
 
 
@@ -163,7 +167,13 @@ def refusal(error: BaseException) -> tuple[str, list[str]] | None:
 
 
 def report(error: BaseException) -> str:
-    """Return the traceback of `error`, without our own frames at its top."""
+    """Return the traceback of `error`, without our own frames at its top.
+
+    A name that leads nowhere gets one line: no code of the application's had a part in it.
+    """
+    util = sys.modules.get("chaussette.util")
+    if isinstance(error, NotAnApplication) or (util is not None and isinstance(error, util.ImportStringError)):
+        return str(error)
     tb = error.__traceback__
     while tb is not None and tb.tb_frame.f_globals is globals():
         tb = tb.tb_next

@@ -1,0 +1,86 @@
+"""The measured applications. Each server imports this file by itself, in each of its processes or interpreters.
+
+Owns the work that one request costs an application, the same under every server. Knows no server: the one name of
+ours is the environ key by which benches/parallel.py sees where a request ran.
+
+    hello        13 bytes
+    flask_hello  the same through Flask
+    cpu1ms       about 1 ms of pure Python, GIL held
+    cpu300ms     about 300 ms of it
+    echo         the request's body
+"""
+
+import os
+import time
+from collections.abc import Callable
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+GREETING = b"Hello, World!"
+# Iterations of `busy` that take 1 ms here. The measuring program calibrates once and tells all servers, so that all
+# of them do the same work; the default is for trying an application by hand.
+LOOPS_VARIABLE = "BENCH_LOOPS_PER_MS"
+LOOPS_PER_MS = int(os.environ.get(LOOPS_VARIABLE, "30000"))
+
+
+def busy(loops: int) -> int:
+    """Keep one CPU in the bytecode loop, with nothing allocated that outlives an iteration."""
+    total = 0
+    for number in range(loops):
+        total += number & 7
+    return total
+
+
+def calibrate() -> int:
+    """Return how many iterations of `busy` take 1 ms: of the quickest try, since noise only ever adds time."""
+    loops = 20_000
+    quickest = min(_seconds(busy, loops) for _ in range(100))
+    return max(1, round(loops * 0.001 / quickest))
+
+
+def _seconds(work: Callable[[int], int], loops: int) -> float:
+    began = time.perf_counter()
+    work(loops)
+    return time.perf_counter() - began
+
+
+def hello(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+    return _plain(start_response, GREETING)
+
+
+def cpu1ms(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+    busy(LOOPS_PER_MS)
+    return _plain(start_response, GREETING)
+
+
+def cpu300ms(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+    busy(300 * LOOPS_PER_MS)
+    return _plain(start_response, str(environ.get("chaussette.interpreter", "?")).encode())
+
+
+def echo(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+    return _plain(start_response, environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)))
+
+
+def _plain(start_response: StartResponse, body: bytes) -> list[bytes]:
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+    return [body]
+
+
+def _flask_hello() -> WSGIApplication:
+    from flask import Flask, Response
+
+    app = Flask("apps")
+
+    @app.get("/")
+    def greet() -> Response:
+        return Response(GREETING, mimetype="text/plain")
+
+    return app
+
+
+def __getattr__(name: str) -> WSGIApplication:
+    # Made when asked for: the memory of the other applications is measured without Flask in it.
+    if name == "flask_hello":
+        globals()[name] = app = _flask_hello()
+        return app
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,284 @@
+//! The command line: its options, their checks, and the exit status.
+//!
+//! Owns everything the user types and everything printed on standard output. Turns words into a
+//! `Config` that needs no further check. Names clap, which nobody else does; opens nothing and
+//! starts nothing. Rule: a mistake is told in one line that names the option, the value and the cure.
+
+mod sockets;
+mod values;
+
+use std::env::split_paths;
+use std::error::Error as _;
+use std::ffi::OsString;
+use std::io::Write;
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use clap::error::{ContextKind, ErrorKind};
+use clap::{Args, Parser};
+
+use self::sockets::SocketArgs;
+use self::values::{AddressFamily, Interpreters, Seconds, StreamOnly};
+use crate::config::{
+    self, AppForm, Config, Hooks, Isolation, Life, Limits, LogLevel, LogOutput, Logs, Workers,
+};
+
+/// Name of the program in its help and its errors, however it was started.
+const PROGRAM: &str = "chaussette";
+
+/// How the process ends. The numbers are promises: managers and scripts read them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitStatus {
+    /// As asked, by a signal, or by `--help` and `--version`.
+    Stopped = 0,
+    /// A hook failed, or something inside.
+    Internal = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// Interpreters keep failing.
+    Failing = 3,
+    /// The application cannot be loaded.
+    Load = 4,
+    /// A socket cannot be adopted or bound.
+    Socket = 5,
+    /// Ended with interpreters that were stuck.
+    Stuck = 70,
+}
+
+impl ExitStatus {
+    /// The number that the parent process sees.
+    #[must_use]
+    pub fn code(self) -> i32 {
+        self as i32
+    }
+}
+
+/// Why there is nothing to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Help or version: for standard output, status 0.
+    Text(String),
+    /// A mistake in one line: for standard error, status 2.
+    Usage(String),
+}
+
+/// Reads the command line, runs what it asks for, and gives the process's exit status.
+/// `argv[0]` is the program's name.
+pub fn main(argv: Vec<OsString>, run: impl FnOnce(Config) -> ExitStatus) -> i32 {
+    let status = match parse(argv, &|name| std::env::var_os(name)) {
+        Ok(config) => run(config),
+        // A reader that left early (`chaussette --help | head -1`) is no failure of ours.
+        Err(Outcome::Text(text)) => {
+            let _ = write!(std::io::stdout().lock(), "{text}");
+            ExitStatus::Stopped
+        }
+        Err(Outcome::Usage(line)) => {
+            let _ = writeln!(std::io::stderr().lock(), "{line}");
+            ExitStatus::Usage
+        }
+    };
+    status.code()
+}
+
+/// Makes the settings of the words and of `LISTEN_PID` and `LISTEN_FDS`, read through `env`.
+pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Result<Config, Outcome> {
+    let argv0 = argv.first().map_or_else(|| PROGRAM.into(), |name| name.to_string_lossy().into_owned());
+    let line = Line::try_parse_from(argv).map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Outcome::Text(error.render().to_string()),
+        _ => usage(&one_line(&error)),
+    })?;
+    let (sockets, notices) =
+        line.sockets.resolve(line.compatible.address_family, env).map_err(|mistake| usage(&mistake))?;
+    Ok(Config {
+        argv0,
+        application: line.application,
+        arguments: line.arguments,
+        form: if line.workers.factory { AppForm::Factory } else { AppForm::Application },
+        python_path: line
+            .compatible
+            .python_path
+            .iter()
+            .flat_map(split_paths)
+            .filter(|path| is_named(path))
+            .collect(),
+        sockets,
+        backlog: line.sockets.backlog,
+        workers: line.workers.resolve(line.limits.queue),
+        life: Life { graceful_timeout: line.life.graceful_timeout.0 },
+        limits: line.limits.resolve(),
+        logs: Logs { level: line.logs.level, output: line.logs.output },
+        hooks: Hooks { pre: line.compatible.pre_hook, post: line.compatible.post_hook },
+        notices,
+    })
+}
+
+fn usage(mistake: &str) -> Outcome {
+    // A word of the user may have several lines; the error has one.
+    Outcome::Usage(format!("{PROGRAM}: error: {}", mistake.replace('\n', "\\n")))
+}
+
+/// An empty entry of a path list names nothing.
+fn is_named(path: &Path) -> bool {
+    !path.as_os_str().is_empty()
+}
+
+/// Serves a WSGI application on a socket that it is given, or opens.
+#[derive(Debug, Parser)]
+#[command(
+    name = PROGRAM, bin_name = PROGRAM, version, about,
+    // As argparse in 1.3: the last of several wins, and `-1` is a value.
+    args_override_self = true, allow_negative_numbers = true
+)]
+struct Line {
+    /// pkg.mod:attr[.attr], pkg.mod.attr or paste:file.ini[#name]
+    #[arg(default_value = config::DEFAULT_APPLICATION, value_parser = values::named)]
+    application: String,
+    /// Words for the application and the hooks: sys.argv[1:]
+    arguments: Vec<String>,
+    #[command(flatten)]
+    sockets: SocketArgs,
+    #[command(flatten)]
+    workers: WorkerArgs,
+    #[command(flatten)]
+    life: LifeArgs,
+    #[command(flatten)]
+    limits: LimitArgs,
+    #[command(flatten)]
+    logs: LogArgs,
+    #[command(flatten)]
+    compatible: CompatibleArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Workers")]
+struct WorkerArgs {
+    /// Python interpreters, or auto: one per CPU this process may use (affinity, cgroup quota)
+    #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = values::interpreters)]
+    interpreters: Interpreters,
+    /// Threads per interpreter
+    #[arg(long, value_name = "T", default_value_t = config::DEFAULT_THREADS, value_parser = values::threads)]
+    threads: NonZeroUsize,
+    /// How interpreters are kept apart
+    #[arg(long, value_name = "HOW", default_value = "auto", value_parser = values::isolation())]
+    isolation: Isolation,
+    /// APPLICATION is a function without parameters that returns the application
+    #[arg(long)]
+    factory: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Life")]
+struct LifeArgs {
+    /// Seconds from TERM or INT to the end of the process
+    #[arg(long, value_name = "S", default_value_t = Seconds(config::DEFAULT_GRACEFUL_TIMEOUT), value_parser = values::seconds)]
+    graceful_timeout: Seconds,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+struct LimitArgs {
+    /// Requests that may wait for a free worker
+    #[arg(long, value_name = "N", default_value_t = config::DEFAULT_QUEUE, value_parser = values::queue)]
+    queue: usize,
+    /// Bytes of a request body, 0 for no limit
+    #[arg(long, value_name = "BYTES", default_value_t = config::DEFAULT_MAX_BODY, value_parser = values::max_body)]
+    max_body: u64,
+    /// Bytes of a request's line and header fields
+    #[arg(long, value_name = "BYTES", default_value_t = config::DEFAULT_MAX_HEADER_SIZE, value_parser = values::header_size)]
+    max_header_size: usize,
+    /// Header fields of a request
+    #[arg(long, value_name = "N", default_value_t = config::DEFAULT_MAX_HEADERS, value_parser = values::headers)]
+    max_headers: usize,
+    /// Seconds for a whole request head
+    #[arg(long, value_name = "S", default_value_t = Seconds(config::DEFAULT_HEADER_TIMEOUT), value_parser = values::some_seconds)]
+    header_timeout: Seconds,
+    /// Seconds between two pieces of a request body
+    #[arg(long, value_name = "S", default_value_t = Seconds(config::DEFAULT_BODY_TIMEOUT), value_parser = values::some_seconds)]
+    body_timeout: Seconds,
+    /// Seconds an idle connection is kept, 0 to close after each response
+    #[arg(long, value_name = "S", default_value_t = Seconds(config::DEFAULT_KEEP_ALIVE), value_parser = values::seconds)]
+    keep_alive: Seconds,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Logs")]
+struct LogArgs {
+    /// Least severe level that is written
+    #[arg(long = "log-level", value_name = "LEVEL", default_value = "info", value_parser = values::log_level(), ignore_case = true)]
+    level: LogLevel,
+    /// File that lines are appended to, - for standard error
+    #[arg(long = "log-output", value_name = "FILE", default_value = "-", value_parser = values::log_output)]
+    output: LogOutput,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "From Chaussette 1.3")]
+struct CompatibleArgs {
+    /// Kind of address that --host and --bind take of a host
+    #[arg(long, value_name = "FAMILY", value_parser = values::family())]
+    address_family: Option<AddressFamily>,
+    /// SOCK_STREAM
+    #[arg(long, value_name = "TYPE", value_parser = values::socket_type)]
+    socket_type: Option<StreamOnly>,
+    /// Folders appended to sys.path, separated as in PATH
+    #[arg(long, value_name = "PATHS")]
+    python_path: Option<OsString>,
+    /// Function called with the settings before serving
+    #[arg(long, value_name = "DOTTED", value_parser = values::named)]
+    pre_hook: Option<String>,
+    /// Function called with the settings after serving
+    #[arg(long, value_name = "DOTTED", value_parser = values::named)]
+    post_hook: Option<String>,
+}
+
+impl WorkerArgs {
+    fn resolve(&self, queue: usize) -> Workers {
+        Workers {
+            interpreters: match self.interpreters {
+                Interpreters::Auto => Workers::auto_interpreters(),
+                Interpreters::Count(count) => count,
+            },
+            threads: self.threads,
+            isolation: self.isolation,
+            queue,
+        }
+    }
+}
+
+impl LimitArgs {
+    fn resolve(&self) -> Limits {
+        Limits {
+            max_body: Some(self.max_body).filter(|&most| most > 0),
+            max_header_size: self.max_header_size,
+            max_headers: self.max_headers,
+            header_timeout: self.header_timeout.0,
+            body_timeout: self.body_timeout.0,
+            keep_alive: self.keep_alive.0,
+        }
+    }
+}
+
+/// clap's error, which has several lines, in one: option, value, cure.
+fn one_line(error: &clap::Error) -> String {
+    let told = |kind| error.get(kind).map(ToString::to_string).unwrap_or_default();
+    let argument = told(ContextKind::InvalidArg);
+    let option = argument.split(' ').next().unwrap_or_default();
+    let value = told(ContextKind::InvalidValue);
+    match error.kind() {
+        ErrorKind::ValueValidation => {
+            let why = error.source().map(ToString::to_string).unwrap_or_default();
+            format!("{option} {value}: {why}")
+        }
+        ErrorKind::InvalidValue if value.is_empty() => format!("{option}: needs a value"),
+        ErrorKind::InvalidValue => format!("{option} {value}: use one of {}", told(ContextKind::ValidValue)),
+        ErrorKind::UnknownArgument => match told(ContextKind::SuggestedArg) {
+            nothing if nothing.is_empty() => format!("{option}: unknown option: see {PROGRAM} --help"),
+            similar => format!("{option}: unknown option: did you mean {similar}?"),
+        },
+        _ => {
+            let text = error.render().to_string();
+            let first = text.lines().next().unwrap_or_default();
+            first.strip_prefix("error: ").unwrap_or(first).to_owned()
+        }
+    }
+}

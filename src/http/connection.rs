@@ -1,0 +1,154 @@
+//! One connection, from accept to close.
+//!
+//! Owns its deadlines and its part in a drain; joins the wire, hyper and the exchange. A panic in here costs
+//! this connection only, because it runs as a task of its own.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use hyper::StatusCode;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+
+use super::Front;
+use super::body::gather;
+use super::link::{Due, Link, Verdict};
+use super::refusal::Refusal;
+use super::request::{TOO_LARGE, prepare};
+use super::response::{Aborted, Asked, Reply, build, from_fault, refuse, unavailable};
+use super::socket::Socket;
+use super::wire::Wire;
+use crate::dispatch::Refused;
+use crate::exchange::{self, BodyError, Connection, Exchange, Missing};
+
+/// Serves requests until the client, the server or a deadline ends the connection.
+pub(super) async fn serve(socket: Socket, connection: Arc<Connection>, front: Arc<Front>) {
+    let link = Arc::new(Link::new());
+    let wire = Wire::new(socket, Arc::clone(&front), Arc::clone(&link));
+    let service = {
+        let (front, link) = (Arc::clone(&front), Arc::clone(&link));
+        service_fn(move |request| {
+            answer(request, Arc::clone(&connection), Arc::clone(&front), Arc::clone(&link))
+        })
+    };
+    let mut conversation = pin!(front.protocol.serve_connection(wire, service));
+    let mut draining = pin!(front.drain.draining());
+    let mut alarm = Alarm::new();
+    let mut is_draining = false;
+    poll_fn(|cx| {
+        if !is_draining && draining.as_mut().poll(cx).is_ready() {
+            is_draining = true;
+            link.drain();
+        }
+        loop {
+            if let Poll::Ready(ended) = conversation.as_mut().poll(cx) {
+                if let Err(error) = ended {
+                    tracing::debug!("connection ended: {error}");
+                }
+                return Poll::Ready(());
+            }
+            match alarm.poll(cx, &link, &front) {
+                Due::Poll => {}
+                Due::Nothing => return Poll::Pending,
+                Due::Drop => return Poll::Ready(()),
+            }
+        }
+    })
+    .await;
+}
+
+/// The connection's one timer. It is set anew only when something is due sooner than it rings: a connection
+/// that serves a million requests sets it once in a while, not a million times.
+struct Alarm {
+    sleep: std::pin::Pin<Box<tokio::time::Sleep>>,
+    rings: Option<Instant>,
+}
+
+impl Alarm {
+    fn new() -> Self {
+        Self { sleep: Box::pin(tokio::time::sleep_until(Instant::now().into())), rings: None }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, link: &Link, front: &Front) -> Due {
+        loop {
+            let Some(deadline) = link.deadline(&front.limits) else { return Due::Nothing };
+            if self.rings.is_none_or(|rings| deadline < rings) {
+                self.sleep.as_mut().reset(deadline.into());
+                self.rings = Some(deadline);
+            } else if !self.sleep.is_elapsed() {
+                return Due::Nothing;
+            }
+            if self.sleep.as_mut().poll(cx).is_pending() {
+                return Due::Nothing;
+            }
+            self.rings = None;
+            match link.overdue(&front.limits, Instant::now()) {
+                Due::Nothing => {}
+                due => return due,
+            }
+        }
+    }
+}
+
+/// One request and its answer.
+async fn answer(
+    request: hyper::Request<Incoming>,
+    connection: Arc<Connection>,
+    front: Arc<Front>,
+    link: Arc<Link>,
+) -> Result<Reply, Aborted> {
+    if let Some(refusal) = link.take_refusal() {
+        return Ok(refuse(refusal, &link));
+    }
+    let (mut parts, incoming) = request.into_parts();
+    if let Err(refusal) = prepare(&mut parts, front.limits.max_body) {
+        return Ok(refuse(refusal, &link));
+    }
+    let (body, pump) = match gather(incoming, &front).await {
+        Ok(gathered) => gathered,
+        Err(error) => return refuse_body(&error, &link),
+    };
+    let asked = Asked { method: parts.method.clone(), uri: parts.uri.clone(), version: parts.version };
+    let request = exchange::Request {
+        method: parts.method,
+        uri: parts.uri,
+        version: parts.version,
+        headers: parts.headers,
+        body,
+        connection,
+    };
+    let (reply, answer) = exchange::Reply::new(Arc::clone(front.dispatcher.bell()));
+    match front.dispatcher.submit(Exchange { request, reply }) {
+        Ok(()) => {}
+        Err(Refused::Full(_)) => return Ok(unavailable(&link)),
+        Err(Refused::Closed(_)) => {
+            link.drain();
+            return Ok(unavailable(&link));
+        }
+    }
+    if let Some(pump) = pump {
+        let front = Arc::clone(&front);
+        tokio::spawn(async move { pump.run(&front).await });
+    }
+    match answer.response(|| link.verdict() == Verdict::Left).await {
+        Ok(response) => Ok(build(response, asked, &link)),
+        Err(Missing::NeverTaken) => Ok(unavailable(&link)),
+        Err(Missing::Failed(fault)) => from_fault(&fault, &asked, &link),
+    }
+}
+
+/// The answer to a body that did not come as it should.
+pub(super) fn refuse_body(error: &BodyError, link: &Arc<Link>) -> Result<Reply, Aborted> {
+    let refusal = match error {
+        BodyError::ClientLeft => return Err(Aborted(error.to_string())),
+        BodyError::TooLarge { .. } => TOO_LARGE,
+        BodyError::Timeout { .. } => {
+            Refusal::new(StatusCode::REQUEST_TIMEOUT, "the request body took longer than --body-timeout")
+        }
+        BodyError::Malformed => Refusal::bad_request("the request body's chunks are malformed"),
+    };
+    Ok(refuse(refusal, link))
+}

@@ -1,0 +1,53 @@
+//! From hyper's request to the waist's: what is asked of a request beyond its framing.
+//!
+//! Pure. Framing, Host and target were checked by [`super::head`] before hyper saw the head.
+
+use hyper::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::{StatusCode, Version};
+
+use super::refusal::Refusal;
+
+/// Refuses what must be refused before the body is read, and puts the headers right.
+pub(super) fn prepare(parts: &mut Parts, max_body: Option<u64>) -> Result<(), Refusal> {
+    if let (Some(limit), Some(length)) = (max_body, announced(parts))
+        && length > limit
+    {
+        return Err(TOO_LARGE);
+    }
+    // RFC 9110 §10.1.1: 100-continue is the only expectation there is. HTTP/1.0 has none.
+    if parts.version == Version::HTTP_11
+        && let Some(expectation) = parts.headers.get(EXPECT)
+        && !expectation.as_bytes().eq_ignore_ascii_case(b"100-continue")
+    {
+        return Err(Refusal::new(
+            StatusCode::EXPECTATION_FAILED,
+            "the only known expectation is 100-continue",
+        ));
+    }
+    drop_underscores(parts);
+    // RFC 9112 §3.2.2: the host of an absolute-form target stands, whatever Host says.
+    if parts.uri.scheme().is_some()
+        && let Some(authority) = parts.uri.authority()
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        parts.headers.insert(HOST, host);
+    }
+    Ok(())
+}
+
+pub(super) const TOO_LARGE: Refusal =
+    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the request body is larger than --max-body");
+
+fn announced(parts: &Parts) -> Option<u64> {
+    parts.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// In an environ `X_A` and `X-A` would be the same key, so that a client could set what a proxy believes it
+/// controls. Names with an underscore go.
+fn drop_underscores(parts: &mut Parts) {
+    let has_underscore = |name: &&HeaderName| name.as_str().contains('_');
+    while let Some(name) = parts.headers.keys().find(has_underscore).cloned() {
+        parts.headers.remove(&name);
+    }
+}

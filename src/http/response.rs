@@ -1,0 +1,372 @@
+//! From the waist's response to hyper's: RFC 9112 §6 towards the client, whatever the application said.
+//!
+//! Owns what leaves: framing headers, the body and its length. hyper writes more body than Content-Length
+//! says and ends a failed stream as if it were complete, so the counting is done here.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+use hyper::ext::ReasonPhrase;
+use hyper::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, SERVER, TE,
+    TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+use hyper::{Method, StatusCode, Uri, Version};
+
+use super::file::FilePieces;
+use super::link::Link;
+use super::refusal::Refusal;
+use crate::exchange::{ChunkReader, Fault, Response, ResponseBody};
+
+/// What the server calls itself unless the application says otherwise.
+const NAME: HeaderValue = HeaderValue::from_static("chaussette");
+
+/// Seconds after which a refused client may come again: the queue turns over in less.
+const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
+
+/// The connection's, not the message's (RFC 9110 §7.6.1): an application has no say in them.
+const HOP_BY_HOP: [HeaderName; 7] = [
+    CONNECTION,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    TE,
+    TRAILER,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+
+/// What of a request its response depends on.
+#[derive(Debug, Clone)]
+pub(super) struct Asked {
+    pub(super) method: Method,
+    pub(super) uri: Uri,
+    pub(super) version: Version,
+}
+
+impl std::fmt::Display for Asked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.method, self.uri)
+    }
+}
+
+pub(super) type Reply = hyper::Response<Outgoing>;
+
+/// The application's response, made honest.
+pub(super) fn build(response: Response, asked: Asked, link: &Arc<Link>) -> Reply {
+    let Response { head, body } = response;
+    if head.status.is_informational() {
+        tracing::error!("{asked}: application gave status {}, which is not a response", head.status.as_u16());
+        return failure(StatusCode::INTERNAL_SERVER_ERROR, link);
+    }
+    let mut headers = head.headers;
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+    let declared = match declared_length(&headers) {
+        Ok(declared) => declared,
+        Err(value) => {
+            tracing::error!("{asked}: application gave an invalid Content-Length: {value:?}");
+            return failure(StatusCode::INTERNAL_SERVER_ERROR, link);
+        }
+    };
+    let source = match body {
+        body if !may_have_body(&asked.method, head.status) => {
+            bodiless(&asked.method, head.status, &body, &mut headers);
+            Source::Empty
+        }
+        ResponseBody::Whole(bytes) => Source::Whole(bytes),
+        ResponseBody::Stream(chunks) => Source::Stream(chunks),
+        ResponseBody::File(range) => Source::File(FilePieces::new(range)),
+    };
+    let mut reply = hyper::Response::new(Outgoing::Empty);
+    if let (Source::Stream(_), None, Version::HTTP_10) = (&source, declared, asked.version) {
+        // HTTP/1.0 knows no chunks: the body ends with the connection, and a broken one with a reset.
+        *reply.version_mut() = Version::HTTP_10;
+    }
+    let outgoing = Outgoing::new(source, declared, asked, Arc::clone(link));
+    *reply.status_mut() = head.status;
+    if let Some(reason) = reason(head.status, head.reason) {
+        reply.extensions_mut().insert(reason);
+    }
+    *reply.headers_mut() = headers;
+    *reply.body_mut() = outgoing;
+    finish(reply, link)
+}
+
+/// Headers that all responses share.
+fn finish(mut reply: Reply, link: &Arc<Link>) -> Reply {
+    reply.headers_mut().entry(SERVER).or_insert(NAME);
+    if link.is_draining() {
+        reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    reply
+}
+
+/// An answer of the server's own.
+fn plain(status: StatusCode, text: String, link: &Arc<Link>) -> Reply {
+    let mut reply =
+        hyper::Response::new(Outgoing::Whole { bytes: Bytes::from(text), link: Arc::clone(link) });
+    *reply.status_mut() = status;
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    finish(reply, link)
+}
+
+/// Refuses a request. The connection closes: nothing behind a bad request can be trusted.
+pub(super) fn refuse(refusal: Refusal, link: &Arc<Link>) -> Reply {
+    let mut reply = plain(refusal.status, format!("{}: {}.\n", refusal.status, refusal.why), link);
+    reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    reply
+}
+
+/// No worker took the request.
+pub(super) fn unavailable(link: &Arc<Link>) -> Reply {
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    let mut reply = plain(status, format!("{status}: the server is busy, try again.\n"), link);
+    reply.headers_mut().insert(RETRY_AFTER, RETRY_SECONDS);
+    reply
+}
+
+/// The application or a worker failed.
+pub(super) fn failure(status: StatusCode, link: &Arc<Link>) -> Reply {
+    plain(status, format!("{status}\n"), link)
+}
+
+/// The Content-Length the application gave. An error if it is none, or more than one.
+fn declared_length(headers: &HeaderMap) -> Result<Option<u64>, HeaderValue> {
+    let mut values = headers.get_all(CONTENT_LENGTH).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let digits = value.as_bytes();
+    let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit) && values.next().is_none();
+    match value.to_str().ok().filter(|_| is_number).and_then(|digits| digits.parse().ok()) {
+        Some(length) => Ok(Some(length)),
+        None => Err(value.clone()),
+    }
+}
+
+/// RFC 9110 §6.4.1, and §15.3.6 for 205.
+fn may_have_body(method: &Method, status: StatusCode) -> bool {
+    let without = [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT, StatusCode::NOT_MODIFIED];
+    *method != Method::HEAD && !without.contains(&status)
+}
+
+/// Content-Length where there is no body: HEAD tells what GET would (RFC 9110 §8.6), 204 must not have it,
+/// 205 says 0, and 304 need not.
+fn bodiless(method: &Method, status: StatusCode, body: &ResponseBody, headers: &mut HeaderMap) {
+    match status {
+        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::RESET_CONTENT => {
+            headers.remove(CONTENT_LENGTH);
+        }
+        _ if *method == Method::HEAD && !headers.contains_key(CONTENT_LENGTH) => {
+            let length = match body {
+                ResponseBody::Whole(bytes) => bytes.len() as u64,
+                ResponseBody::File(range) => range.length,
+                ResponseBody::Stream(_) => 0,
+            };
+            // An empty body may be the application's way to answer HEAD: then nothing is known of GET's.
+            if length > 0 {
+                headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The reason phrase if it is not the usual one. hyper would write `<none>` for a status it does not know.
+fn reason(status: StatusCode, given: Option<Bytes>) -> Option<ReasonPhrase> {
+    match given {
+        Some(reason) => ReasonPhrase::try_from(reason).ok(),
+        None if status.canonical_reason().is_none() => Some(ReasonPhrase::from_static(b"")),
+        None => None,
+    }
+}
+
+enum Source {
+    Empty,
+    Whole(Bytes),
+    Stream(ChunkReader),
+    File(FilePieces),
+}
+
+/// A response's body as hyper takes it.
+#[derive(Debug)]
+pub(super) enum Outgoing {
+    Empty,
+    /// As long as its Content-Length.
+    Whole {
+        bytes: Bytes,
+        link: Arc<Link>,
+    },
+    Counted(Box<Counted>),
+}
+
+/// A body that is counted while it goes.
+#[derive(Debug)]
+pub(super) struct Counted {
+    pieces: Pieces,
+    /// Bytes to go, when a length was declared.
+    left: Option<u64>,
+    declared: Option<u64>,
+    asked: Asked,
+    link: Arc<Link>,
+}
+
+#[derive(Debug)]
+enum Pieces {
+    Bytes(Bytes),
+    Stream(ChunkReader),
+    File(FilePieces),
+    /// The connection is to be aborted once the client has what came before.
+    Broken(String),
+}
+
+/// The connection ends without a proper end of the body.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Aborted(pub(super) String);
+
+impl Outgoing {
+    fn new(source: Source, declared: Option<u64>, asked: Asked, link: Arc<Link>) -> Self {
+        let counted = |pieces, declared: Option<u64>| {
+            let link = Arc::clone(&link);
+            Self::Counted(Box::new(Counted { pieces, left: declared, declared, asked, link }))
+        };
+        match source {
+            Source::Empty => Self::Whole { bytes: Bytes::new(), link },
+            Source::Whole(bytes) if declared.is_none_or(|declared| declared == bytes.len() as u64) => {
+                Self::Whole { bytes, link }
+            }
+            Source::Whole(bytes) => counted(Pieces::Bytes(bytes), declared),
+            Source::Stream(chunks) => counted(Pieces::Stream(chunks), declared),
+            Source::File(file) => {
+                let declared = declared.or(Some(file.left()));
+                counted(Pieces::File(file), declared)
+            }
+        }
+    }
+}
+
+impl Counted {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Aborted>>> {
+        if self.left == Some(0) {
+            return Poll::Ready(None);
+        }
+        let piece = match &mut self.pieces {
+            Pieces::Broken(why) => {
+                if !self.link.is_flushed() {
+                    return Poll::Pending;
+                }
+                return Poll::Ready(Some(Err(Aborted(std::mem::take(why)))));
+            }
+            Pieces::Bytes(bytes) => Ok(Some(std::mem::take(bytes)).filter(|bytes| !bytes.is_empty())),
+            Pieces::Stream(chunks) => match ready!(chunks.poll_chunk(cx)) {
+                Some(Ok(chunk)) => Ok(Some(chunk)),
+                Some(Err(fault)) => Err(fault.to_string()),
+                None => Ok(None),
+            },
+            Pieces::File(file) => ready!(file.poll_piece(cx)).map_err(|error| format!("file: {error}")),
+        };
+        match (piece, self.left) {
+            (Ok(Some(piece)), Some(left)) => Poll::Ready(Some(Ok(self.count(piece, left)))),
+            (Ok(Some(piece)), None) => Poll::Ready(Some(Ok(piece))),
+            (Ok(None), None) => Poll::Ready(None),
+            (Ok(None), Some(left)) => {
+                let declared = self.declared.unwrap_or(left);
+                self.abort(format!(
+                    "response body ended before its Content-Length: {} of {declared} bytes",
+                    declared - left
+                ));
+                self.poll_piece(cx)
+            }
+            (Err(why), _) => {
+                self.abort(why);
+                self.poll_piece(cx)
+            }
+        }
+    }
+
+    /// Cuts what is beyond the declared length.
+    fn count(&mut self, mut piece: Bytes, left: u64) -> Bytes {
+        let length = piece.len() as u64;
+        if length > left {
+            let declared = self.declared.unwrap_or(left);
+            tracing::error!(
+                "{}: response body is longer than its Content-Length, cut: {declared} bytes",
+                self.asked
+            );
+            piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        }
+        self.left = Some(left.saturating_sub(length));
+        piece
+    }
+
+    fn abort(&mut self, why: String) {
+        tracing::error!("{}: connection aborted: {why}", self.asked);
+        if self.asked.version == Version::HTTP_10 && self.declared.is_none() {
+            // A close would look like the end of the body.
+            self.link.reset();
+        }
+        self.pieces = Pieces::Broken(why);
+    }
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = Aborted;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Whole { bytes, .. } if bytes.is_empty() => Poll::Ready(None),
+            Self::Whole { bytes, .. } => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Counted(counted) => {
+                let piece = ready!(counted.poll_piece(cx));
+                if let Some(Ok(_)) = piece {
+                    counted.link.buffered();
+                }
+                Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Whole { bytes, .. } => bytes.is_empty(),
+            Self::Counted(counted) => counted.left == Some(0),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Whole { bytes, .. } => SizeHint::with_exact(bytes.len() as u64),
+            Self::Counted(counted) => counted.left.map(SizeHint::with_exact).unwrap_or_default(),
+        }
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        match self {
+            Self::Empty => {}
+            Self::Whole { link, .. } => link.given(),
+            Self::Counted(counted) => counted.link.given(),
+        }
+    }
+}
+
+/// The answer to a fault that came before the head.
+pub(super) fn from_fault(fault: &Fault, asked: &Asked, link: &Arc<Link>) -> Result<Reply, Aborted> {
+    match fault {
+        Fault::Client(error) => super::connection::refuse_body(error, link),
+        // Logged where it happened, with the traceback.
+        Fault::Application(_) => Ok(failure(StatusCode::INTERNAL_SERVER_ERROR, link)),
+        Fault::Server(why) => {
+            tracing::error!("{asked}: {why}");
+            Ok(failure(StatusCode::INTERNAL_SERVER_ERROR, link))
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! The socket as hyper sees it.
+//!
+//! Owns the stream and the bytes that were read but not passed on. Gives hyper one request at a time, and
+//! only bytes that [`Inspector`] approved; in place of a bad head it gives one that stands for the refusal.
+//! While a request is being answered an end of input is kept back, because hyper would take it for the end
+//! of the connection: a client may shut its side and still wait for its answer (RFC 9112 §9.6).
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use hyper::rt::{Read, ReadBufCursor, Write};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::Front;
+use super::head::{Inspector, Seen, Then};
+use super::link::{Awaited, Link, RequestState, Verdict};
+use super::refusal::Refusal;
+use super::socket::Socket;
+
+/// Bytes read at once. 64 KiB: what fast uploads fill; one buffer for all connections.
+pub(super) const READ: usize = 64 * 1024;
+
+/// Bytes taken in behind an unanswered request. 16 KiB: a hundred pipelined requests; more waits in the kernel.
+const AHEAD: usize = 16 * 1024;
+
+/// Bytes thrown away after a refusal so that the client comes to read it. 64 MiB: an upload that does not
+/// look for the answer before its end; costs time, not memory, and ends after two seconds anyway.
+const THROWN_AWAY: u64 = 64 * 1024 * 1024;
+
+#[derive(Debug)]
+pub(super) struct Wire {
+    socket: Socket,
+    front: Arc<Front>,
+    link: Arc<Link>,
+    inspector: Inspector,
+    /// Read, and not passed to hyper.
+    held: BytesMut,
+    /// How much at the start of `held` hyper may have.
+    approved: usize,
+    input: Input,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Input {
+    Open,
+    /// The client shut its sending side.
+    Ended,
+    /// A request was refused: nothing after it is read.
+    Refused,
+    /// Our sending side is shut: what comes is thrown away.
+    ThrownAway(u64),
+}
+
+impl Wire {
+    pub(super) fn new(socket: Socket, front: Arc<Front>, link: Arc<Link>) -> Self {
+        let inspector = Inspector::new(front.limits.head());
+        Self { socket, front, link, inspector, held: BytesMut::new(), approved: 0, input: Input::Open }
+    }
+
+    /// Passes on what is approved.
+    fn deliver(&mut self, cursor: &mut ReadBufCursor<'_>) {
+        let here = self.approved.min(cursor.remaining());
+        cursor.put_slice(self.held.get(..here).unwrap_or_default());
+        self.held.advance(here);
+        self.approved -= here;
+        if self.held.is_empty() {
+            // An idle connection keeps no buffer.
+            self.held = BytesMut::new();
+        }
+    }
+
+    /// Looks at what is held.
+    fn inspect(&mut self) {
+        let in_head = self.inspector.is_in_head();
+        let seen = self.inspector.advance(&self.held);
+        self.held.advance(seen.skipped);
+        self.approved = seen.approved;
+        self.learn(in_head, &seen);
+    }
+
+    /// Acts on what the inspector found.
+    fn learn(&mut self, in_head: bool, seen: &Seen) {
+        if in_head && seen.approved > 0 {
+            self.link.open(None);
+        }
+        match seen.then {
+            Then::More => {}
+            Then::End => self.link.request_ended(),
+            Then::Refused(refusal) if in_head && seen.approved == 0 => self.refuse(refusal),
+            // hyper has the head, so the exchange learns it as an error of the body.
+            Then::Refused(_) => self.input = Input::Refused,
+        }
+    }
+
+    /// Puts a head in the place of the one that is refused. hyper reads it, and the exchange answers it.
+    fn refuse(&mut self, refusal: Refusal) {
+        let stand_in: &[u8] = match self.held.starts_with(b"HEAD ") {
+            true => b"HEAD / HTTP/1.1\r\n\r\n",
+            false => b"GET / HTTP/1.1\r\n\r\n",
+        };
+        self.held = BytesMut::from(stand_in);
+        self.approved = stand_in.len();
+        self.input = Input::Refused;
+        self.link.open(Some(refusal));
+    }
+
+    /// Reads into `held`. 0 at the end of the input.
+    fn poll_fill(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<usize>> {
+        let mut scratch = self.front.scratch.lock();
+        let most = most.min(scratch.len());
+        let mut buffer = ReadBuf::new(scratch.get_mut(..most).unwrap_or_default());
+        ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buffer))?;
+        self.held.extend_from_slice(buffer.filled());
+        Poll::Ready(Ok(buffer.filled().len()))
+    }
+
+    /// While a request waits for its answer: notes what comes, and passes nothing on.
+    fn watch(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.input == Input::Open && self.held.len() < AHEAD {
+            if ready!(self.poll_fill(cx, AHEAD))? == 0 {
+                self.ended();
+            }
+        }
+        Poll::Pending
+    }
+
+    fn ended(&mut self) {
+        self.input = Input::Ended;
+        self.link.note_left();
+    }
+
+    /// The next bytes of a request, straight from the socket to hyper when nothing is held.
+    fn poll_next(&mut self, cx: &mut Context<'_>, cursor: &mut ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        if !self.held.is_empty() {
+            if ready!(self.poll_more(cx, READ))? {
+                self.inspect();
+            }
+            return Poll::Ready(Ok(()));
+        }
+        let front = Arc::clone(&self.front);
+        let mut scratch = front.scratch.lock();
+        let most = cursor.remaining().min(scratch.len());
+        let mut buffer = ReadBuf::new(scratch.get_mut(..most).unwrap_or_default());
+        match Pin::new(&mut self.socket).poll_read(cx, &mut buffer) {
+            Poll::Ready(result) => result?,
+            Poll::Pending => return self.waits(),
+        }
+        let bytes = buffer.filled();
+        if bytes.is_empty() {
+            self.ended();
+            return Poll::Ready(Ok(()));
+        }
+        self.link.received();
+        let in_head = self.inspector.is_in_head();
+        let seen = self.inspector.advance(bytes);
+        let rest = bytes.get(seen.skipped..).unwrap_or_default();
+        let (now, later) = rest.split_at_checked(seen.approved).unwrap_or((rest, &[]));
+        cursor.put_slice(now);
+        self.held.extend_from_slice(later);
+        self.learn(in_head, &seen);
+        Poll::Ready(Ok(()))
+    }
+
+    /// More of a request that is partly held. Whether there was any.
+    fn poll_more(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<bool>> {
+        match self.poll_fill(cx, most) {
+            Poll::Ready(Ok(0)) => {
+                self.ended();
+                Poll::Ready(Ok(false))
+            }
+            Poll::Ready(Ok(_)) => {
+                self.link.received();
+                Poll::Ready(Ok(true))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => self.waits(),
+        }
+    }
+
+    fn waits<T>(&self) -> Poll<T> {
+        self.link.awaits(match (self.inspector.is_in_head(), self.held.is_empty()) {
+            (true, true) => Awaited::Request,
+            (true, false) => Awaited::Head,
+            (false, _) => Awaited::Body,
+        });
+        Poll::Pending
+    }
+
+    /// Acts on what the connection decided. True: hyper shall see the end of the input.
+    fn obey(&mut self) -> io::Result<bool> {
+        match self.link.verdict() {
+            Verdict::HeadTimeout if self.inspector.is_in_head() && self.input == Input::Open => {
+                self.refuse(Refusal::new(
+                    hyper::StatusCode::REQUEST_TIMEOUT,
+                    "the request's head took longer than --header-timeout",
+                ));
+                Ok(false)
+            }
+            Verdict::BodyTimeout => Err(io::ErrorKind::TimedOut.into()),
+            // A request may have come since: it lies in the kernel, and is not to be lost.
+            Verdict::Closing if self.held.is_empty() || self.link.is_draining() => {
+                Ok(!(self.held.is_empty() && self.socket.has_input()))
+            }
+            _ => Ok(false),
+        }
+    }
+}
+
+impl Read for Wire {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut cursor: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let room = cursor.remaining();
+        loop {
+            if this.approved > 0 {
+                this.deliver(&mut cursor);
+            }
+            if cursor.remaining() < room {
+                return Poll::Ready(Ok(()));
+            }
+            if this.obey()? {
+                return Poll::Ready(Ok(()));
+            }
+            if this.approved > 0 {
+                continue;
+            }
+            if this.inspector.is_at_end() || this.input == Input::Refused {
+                if this.link.is_open() {
+                    if this.inspector.is_at_end() {
+                        return this.watch(cx);
+                    }
+                    return match this.inspector.is_in_head() {
+                        true => Poll::Pending,
+                        false => Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
+                    };
+                }
+                if this.input == Input::Refused {
+                    return Poll::Ready(Ok(()));
+                }
+                this.inspector.begin();
+                this.inspect();
+                continue;
+            }
+            if this.input == Input::Ended {
+                if this.inspector.is_in_head() && !this.held.is_empty() {
+                    this.refuse(Refusal::bad_request("the request's head is incomplete"));
+                    continue;
+                }
+                return Poll::Ready(Ok(()));
+            }
+            ready!(this.poll_next(cx, &mut cursor))?;
+        }
+    }
+}
+
+impl Wire {
+    fn progress(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match &written {
+            Poll::Pending => self.link.stalls(),
+            Poll::Ready(_) => self.link.wrote(),
+        }
+        written
+    }
+
+    /// Whether a plain close could destroy the answer on its way: bytes that nobody read make the kernel
+    /// send a reset.
+    fn must_linger(&self) -> bool {
+        match self.input {
+            Input::Ended => false,
+            Input::Refused | Input::ThrownAway(_) => true,
+            Input::Open => {
+                !self.held.is_empty() || !(self.inspector.is_at_end() || self.inspector.is_in_head())
+            }
+        }
+    }
+}
+
+impl Write for Wire {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.socket).poll_write(cx, bytes);
+        this.progress(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.socket).poll_write_vectored(cx, slices);
+        this.progress(written)
+    }
+
+    /// hyper calls it when it has nothing left to write.
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let request = match self.inspector.is_at_end() || self.input == Input::Refused {
+            true => RequestState::Read { more_waits: !self.held.is_empty() },
+            false => RequestState::Unread,
+        };
+        if self.link.flushed(request) {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !this.must_linger() {
+            // Dropping the stream closes it.
+            return Poll::Ready(Ok(()));
+        }
+        let mut thrown = match this.input {
+            Input::ThrownAway(thrown) => thrown,
+            _ => {
+                ready!(Pin::new(&mut this.socket).poll_shutdown(cx))?;
+                this.held = BytesMut::new();
+                0
+            }
+        };
+        while thrown < THROWN_AWAY {
+            this.input = Input::ThrownAway(thrown);
+            this.held.clear();
+            match this.poll_fill(cx, READ) {
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(read)) => thrown += read as u64,
+                Poll::Pending => {
+                    this.link.awaits(Awaited::Close);
+                    return Poll::Pending;
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        if self.link.is_reset() {
+            self.socket.reset_on_close(Duration::ZERO);
+        }
+    }
+}
