@@ -31,7 +31,7 @@ class Environment:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--wheel", type=Path, metavar="FILE", help="the chaussette wheel to measure (default: .ci/build-wheel builds it)"
+        "--wheel", type=Path, metavar="FILE", help="the wheel of ours to measure (default: .ci/build-wheel builds it)"
     )
 
 
@@ -42,8 +42,8 @@ def end_on_sigterm() -> None:
 
 def prepare(wheel: Path | None, servers: list[str]) -> Environment:
     """Install what the named servers need and return what is there."""
-    if sys.version_info < (3, 13):
-        raise SystemExit(f"error: Python {sys.version.split()[0]} is too old; cure: run this with Python 3.13 or later")
+    if sys.version_info < (3, 13):  # noqa: UP036 - this is where it is told
+        raise SystemExit(f"error: Python {sys.version.split()[0]} is too old; cure: python3.13 {sys.argv[0]}")
     _need_wrk()
     _make_venv()
     lines = [line.strip() for line in (HERE / "requirements.txt").read_text().splitlines()]
@@ -108,7 +108,7 @@ def _built_wheel() -> Path:
         check=False,
     )
     if built.returncode != 0:
-        raise SystemExit(f"error: .ci/build-wheel exited with {built.returncode}; cure: see above, or pass --wheel FILE")
+        raise SystemExit(f"error: .ci/build-wheel exited with {built.returncode}; cure: see above, or --wheel FILE")
     return Path(built.stdout.strip().splitlines()[-1])
 
 

@@ -61,7 +61,7 @@ def options_of(arguments: list[str]) -> argparse.Namespace:
     environment.add_options(parser)
     parser.add_argument("--apps", default=",".join(APPS), metavar="A,B", help=f"of {', '.join(APPS)} (default: all)")
     parser.add_argument("--interpreters", type=counts, default=[1, 2], metavar="N,M", help="(default: 1,2)")
-    parser.add_argument("--requests", type=int, default=100_000, metavar="N", help="after the warm-up (default: 100000)")
+    parser.add_argument("--requests", type=int, default=100_000, metavar="N", help="after warming up (default: 100000)")
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results", metavar="DIRECTORY")
     options = parser.parse_args(arguments)
     options.apps = options.apps.split(",")

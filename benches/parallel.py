@@ -26,8 +26,6 @@ from servers import OURS, Probe, Server, Settings
 
 # 0.3 s of Python alone; the rest is for a machine with other work.
 REPLY_SECONDS = 30
-# One interpreter answers after two have: that the work is shared is not a matter of a few per cent.
-PARALLEL_BELOW = 1.5
 
 
 def at_once(port: int, count: int) -> tuple[float, list[str]]:
@@ -68,11 +66,9 @@ def measured(settings: Settings, rounds: int) -> dict[str, list[float]]:
     one = Settings(settings.app, 1, settings.cpus, settings.bin, settings.loops_per_ms)
     taken: dict[str, list[float]] = {"alone": [], "two on two": [], "two on one": []}
     with Server(OURS, settings) as wide, Server(OURS, one) as narrow:
-        probe = Probe(b"", b"0")
-        narrow.wait_until_right(probe)
-        # Which of the two interpreters answers first is open.
-        wide.wait_until_answers()
         for server in (wide, narrow):
+            # Any reply: which of the two interpreters answers is open.
+            server.wait_until_right(Probe(b"", None))
             wait_until_idle(server.session, REPLY_SECONDS)
         for number in range(rounds):
             alone, _ = at_once(wide.port, 1)

@@ -78,7 +78,7 @@ def options_of(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--servers", type=listed(dict(servers.COMMANDS)), default=list(servers.COMMANDS), metavar="A,B")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="of each case (default 5)")
     parser.add_argument(
-        "--max-rounds", type=int, metavar="N", help="bound of the rounds added on a noisy machine (default: --rounds x 2)"
+        "--max-rounds", type=int, metavar="N", help="bound of rounds when the machine is noisy (default: --rounds x 2)"
     )
     parser.add_argument("--seconds", type=int, default=3, metavar="S", help="of load in a round (default 3)")
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results", metavar="DIRECTORY")

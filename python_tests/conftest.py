@@ -8,7 +8,6 @@ import sys
 import sysconfig
 
 import pytest
-
 from support.gates import Gate
 from support.process import HERE, Starter, command_line
 

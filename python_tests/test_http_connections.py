@@ -1,7 +1,6 @@
 """Connections, RFC 9112: kept alive, pipelined, closed when said, and of HTTP/1.0 clients."""
 
 import pytest
-
 from support.wire import Closed, message
 
 

@@ -1,7 +1,7 @@
-"""What is refused, RFC 9110 and 9112: every bad message ends in the right answer or in a close, and never in the app."""
+"""What is refused, RFC 9110 and 9112: each bad message ends in the right answer or in a close, never in the app."""
 
 import pytest
-
+from support.waiting import soon
 from support.wire import Closed, Connection, Truncated, message
 
 
@@ -51,7 +51,8 @@ BAD_REQUEST = {
 
 @pytest.mark.parametrize("name", BAD_REQUEST)
 def test_an_ambiguous_or_malformed_header_is_answered_400(site, name):
-    assert outcome(site, HEAD % name.encode() + BAD_REQUEST[name]) in (400, 501 if "chunked-" in name else 400)
+    also = {"a-huge-length": 413, "chunked-twice": 501, "chunked-not-last": 501}
+    assert outcome(site, HEAD % name.encode() + BAD_REQUEST[name]) in (400, also.get(name))
     assert f"/mark/{name}" not in site.get("/list_seen").json()
 
 
@@ -188,11 +189,19 @@ def test_a_target_that_is_too_long_is_answered_414_or_431(server):
 def test_a_head_without_end_is_refused_at_the_limit(server):
     """The client goes on sending: it is cut off, and not read for ever."""
     site = server("apps.hello:app")
+    line = b"X-Endless: " + b"x" * 4000 + b"\r\n"
     with site.connect() as connection:
-        with pytest.raises((BrokenPipeError, ConnectionResetError, TimeoutError)):  # noqa: PT012
-            connection.send(b"GET / HTTP/1.1\r\nHost: test\r\n")
-            for _ in range(10_000):
-                connection.send(b"X-Endless: " + b"x" * 4000 + b"\r\n")
+        connection.send(b"GET / HTTP/1.1\r\nHost: test\r\n" + line * 16)
+        assert connection.response().status == 431
+
+        def cut_off():
+            try:
+                connection.send(line * 16)
+            except (BrokenPipeError, ConnectionResetError):
+                return True
+            return False
+
+        soon(cut_off, what="the connection to be closed while the client sends")
     assert site.get("/").status == 200
 
 

@@ -3,7 +3,6 @@
 import socket
 
 import pytest
-
 from support.waiting import soon
 from support.wire import Closed, Connection, Truncated, message
 

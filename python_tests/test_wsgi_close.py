@@ -1,8 +1,6 @@
 """close() of the iterable is called, once, however the request ends (PEP 3333 "Specification Details")."""
 
 import pytest
-
-from support.waiting import soon
 from support.wire import Truncated
 
 
@@ -75,8 +73,6 @@ def test_a_client_that_left_while_the_application_worked_is_noticed_at_the_next_
         connection.ask("GET", f"/gated?{here.query}")
         connection.head()
         here.wait()
-        port = connection.port
-    soon(lambda: not site.has_connection_from(port), what="the server to notice that the client left")
     here.open()
     assert closed(site) == ["gated closed"]
 

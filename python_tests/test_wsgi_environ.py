@@ -1,7 +1,6 @@
 """environ, as PEP 3333 "environ Variables" and RFC 3875 want it, and what is ours in it."""
 
 import pytest
-
 from support.wire import message
 
 

@@ -3,7 +3,6 @@
 import re
 
 import pytest
-
 from apps import lengths, misbehaving
 from support.wire import Closed, Truncated
 
@@ -15,7 +14,7 @@ def site(module_server):
 
 def logged(site, mark, path):
     """Wait for the error line of `path`; returns the log from there."""
-    site.wait_for_log(rf"\[ERROR\] interpreter 0: GET /{path}\b", mark)
+    site.wait_for_log(rf"\[ERROR\] (interpreter 0: )?GET /{path}\b", mark, deadline=5)
     return site.log[mark:]
 
 

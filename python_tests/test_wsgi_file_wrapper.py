@@ -3,7 +3,6 @@
 import random
 
 import pytest
-
 from support.waiting import soon
 from support.wire import Truncated
 

@@ -5,7 +5,6 @@ import random
 from urllib.parse import urlencode
 
 import pytest
-
 from apps.reading import step, text
 from support.wire import message
 
@@ -22,7 +21,7 @@ def target(steps):
 
 
 def expected(body, steps):
-    """What a file of that body gives; io.BytesIO is the reference. PEP 3333 lets a server ignore the hint of readlines."""
+    """What a file of that body gives, by io.BytesIO; PEP 3333 lets a server ignore the hint of readlines."""
     unhinted = ["readlines" if what.startswith("readlines:") else what for what in steps]
     return [
         [text(step(stream, what)) for what in given] for given in (steps, unhinted) for stream in [io.BytesIO(body)]

@@ -1,7 +1,6 @@
 """start_response, write() and the iterable, as PEP 3333 lets an application use them."""
 
 import pytest
-
 from support.wire import Truncated
 
 

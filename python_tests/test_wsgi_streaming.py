@@ -3,7 +3,6 @@
 import hashlib
 
 import pytest
-
 from apps.producing import PIECE
 from support.waiting import soon, steady
 from support.wire import message

@@ -267,6 +267,7 @@ fn one_line(error: &clap::Error) -> String {
     match error.kind() {
         ErrorKind::ValueValidation => {
             let why = error.source().map(ToString::to_string).unwrap_or_default();
+            let value = if value.is_empty() { "''" } else { &value };
             format!("{option} {value}: {why}")
         }
         ErrorKind::InvalidValue if value.is_empty() => format!("{option}: needs a value"),

@@ -90,7 +90,7 @@ impl Stopped {
 /// Runs the server until it is told to stop.
 pub fn run<W: Workplace>(config: &Config, workplace: &W) -> Stopped {
     if let Err(error) = logging::init(config.logs.level, &config.logs.output) {
-        return Stopped::unlogged(&format!("chaussette: error: cannot open --log-output: {error}"));
+        return Stopped::unlogged(&format!("chaussette: error: {error}"));
     }
     for notice in &config.notices {
         tracing::warn!("{notice}");
@@ -98,7 +98,7 @@ pub fn run<W: Workplace>(config: &Config, workplace: &W) -> Stopped {
     let plans = match plans(config, workplace.threading()) {
         Ok(plans) => plans,
         Err(message) => {
-            tracing::error!("{message}");
+            logging::critical(message);
             return Stopped::orderly(ExitStatus::Usage);
         }
     };
@@ -111,7 +111,7 @@ pub fn run<W: Workplace>(config: &Config, workplace: &W) -> Stopped {
             stopped
         }
         Err(error) => {
-            tracing::error!("cannot start the reactor: {error}");
+            logging::critical(format_args!("cannot start the reactor: {error}"));
             Stopped::orderly(ExitStatus::Internal)
         }
     }
@@ -130,7 +130,7 @@ async fn live<W: Workplace>(
     let mut signals = match Signals::install() {
         Ok(signals) => signals,
         Err(error) => {
-            tracing::error!("cannot watch signals: {error}");
+            logging::critical(format_args!("cannot watch signals: {error}"));
             return Stopped::orderly(ExitStatus::Internal);
         }
     };
@@ -148,7 +148,7 @@ async fn live<W: Workplace>(
     if let Err(stopped) = hook(config, workplace, config.hooks.pre.as_deref()) {
         return stopped;
     }
-    announce(&listeners, plan, &ready);
+    announce(&listeners, plan, workplace.threading(), &ready);
 
     let (drainer, drain) = drain();
     let front_end = FrontEnd::new(listeners, dispatcher, limits(&config.limits), drain);
@@ -166,7 +166,7 @@ async fn live<W: Workplace>(
 fn adopt(config: &Config) -> Result<Vec<Listener>, Stopped> {
     let open = |address| {
         Listener::open(address, config.backlog).map_err(|error| {
-            tracing::error!("{error}");
+            logging::critical(error);
             Stopped::orderly(ExitStatus::Socket)
         })
     };
@@ -228,37 +228,37 @@ async fn start<W: Workplace>(
 }
 
 fn not_loaded(config: &Config, error: &LoadError, census: Census) -> Stopped {
-    match error {
-        LoadError::Refused { extension, chain, report } => tracing::error!(
-            "cannot load application {}: extension module {extension} refuses interpreters with their own GIL \
-             (imported through {}): use --isolation main, or a release of it that supports them\n{report}",
-            config.application,
+    let application = &config.application;
+    let reason = match error {
+        LoadError::Refused { extension, chain, report } => format!(
+            " extension module {extension} refuses interpreters with their own GIL (imported through {}): use \
+             --isolation main, or a release of it that supports them\n{report}",
             chain.join(" > "),
         ),
-        LoadError::Application { report } => {
-            tracing::error!("cannot load application {}:\n{report}", config.application);
-        }
-        LoadError::Interpreter(message) => {
-            tracing::error!("cannot load application {}: {message}", config.application);
-        }
-    }
+        // A traceback begins on a line of its own; one line stays one line.
+        LoadError::Application { report } if report.contains('\n') => format!("\n{report}"),
+        LoadError::Application { report } => format!(" {report}"),
+        LoadError::Interpreter(message) => format!(" {message}"),
+    };
+    logging::critical(format_args!("cannot load application {application}:{reason}"));
     let leave = if census.abandoned + census.stuck > 0 { Leave::AtOnce } else { Leave::Orderly };
     Stopped { status: ExitStatus::Load, leave }
 }
 
 /// The three lines of Chaussette 1.3, then readiness.
-fn announce(listeners: &[Listener], plan: Plan, ready: &Ready) {
+fn announce(listeners: &[Listener], plan: Plan, threading: Threading, ready: &Ready) {
     tracing::info!("Application is {}", ready.name);
     for listener in listeners {
         tracing::info!("Serving on {}", listener.describe());
     }
-    let crew = plan.crew;
-    let (workers, each) = match plan.home {
-        Home::OwnGil => (count(crew.slots, "interpreter"), "own-GIL"),
-        Home::Main => (count(crew.slots, "interpreter"), "main"),
+    let Crew { slots, threads } = plan.crew;
+    let noun = match (plan.home, threading) {
+        (Home::OwnGil, _) => "own-GIL interpreter",
+        (Home::Main, Threading::Gil) => "main interpreter",
+        (Home::Main, Threading::Free) => "free-threaded interpreter",
     };
-    let (number, noun) = workers.split_once(' ').unwrap_or((&workers, ""));
-    tracing::info!("Using {number} {each} {noun} x {} as a backend", count(crew.threads, "thread"));
+    tracing::info!("Using {} x {} as a backend", count(slots, noun), count(threads, "thread"));
+    let workers = count(slots, "interpreter");
     tracing::info!("ready: {workers} in {:.3} s", ready.took.as_secs_f64());
 }
 
@@ -333,7 +333,10 @@ fn hook<W: Workplace>(config: &Config, workplace: &W, name: Option<&str>) -> Res
 fn ended(census: Census, hooked: Result<(), Stopped>) -> Stopped {
     let Census { ended, abandoned, stuck } = census;
     if stuck > 0 {
-        tracing::error!("stopped: {} still in the application's code", count(stuck, "interpreter"));
+        logging::critical(format_args!(
+            "stopped: {} still in the application's code",
+            count(stuck, "interpreter")
+        ));
         return Stopped::at_once(ExitStatus::Stuck);
     }
     tracing::info!("stopped: {} ended", count(ended, "interpreter"));

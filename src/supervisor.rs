@@ -105,6 +105,13 @@ impl Supervisor {
                 Ok(None) | Err(_) => break,
             }
         }
+        for (place, state) in self.slots.iter().enumerate() {
+            if *state == State::Ending {
+                tracing::warn!(
+                    "interpreter {place} is left as it is: its threads or exit handlers have not ended in time"
+                );
+            }
+        }
         self.census()
     }
 

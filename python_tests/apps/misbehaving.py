@@ -107,7 +107,8 @@ def yields_none(environ, start_response):
 
 def yields_str_later(environ, start_response):
     start_response("200 OK", PLAIN)
-    return [b"bytes first ", "not bytes"]
+    yield b"bytes first "
+    yield "not bytes"
 
 
 def writes_str(environ, start_response):

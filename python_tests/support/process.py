@@ -210,6 +210,7 @@ class Starter:
         self,
         application=None,
         *options,
+        words=(),
         listen="tcp",
         blocking=False,
         env=None,
@@ -220,7 +221,7 @@ class Starter:
     ):
         """Start the command in an empty environment, as Circus does, with one listening socket adopted by --fd.
 
-        `listen` is "tcp", "tcp6", "unix", a listening socket, or None: then `options` say where to listen.
+        `words` follow the application. `listen` is "tcp", "tcp6", "unix", a listening socket, or None: then `options` say where to listen.
         One interpreter unless the options name a number, so that a test says how many it needs.
         """
         workdir = self.workdir / f"server-{len(self.servers)}"
@@ -232,7 +233,7 @@ class Starter:
             fd = os.dup(listener.fileno())
             given = ["--fd", str(fd), *given]
             popen["pass_fds"] = (*popen.get("pass_fds", ()), fd)
-        command = command_line(python) + given + ([application] if application else [])
+        command = command_line(python) + given + ([application] if application else []) + [str(word) for word in words]
         try:
             server = Server(
                 command,

@@ -108,7 +108,8 @@ fn take_family(sockets: &mut [Address], wanted: AddressFamily) -> Result<(), Str
 }
 
 fn host_and_port(host: &str, port: u16) -> Result<Address, String> {
-    let wrong = |why: String| format!("--host {host}: {why}");
+    let shown = if host.is_empty() { "''" } else { host };
+    let wrong = |why: String| format!("--host {shown}: {why}");
     if let Some(unreplaced) = unreplaced(host) {
         return Err(wrong(unreplaced));
     }

@@ -6,12 +6,12 @@
 
 use std::fs::OpenOptions;
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 
 use rustix::io::{Errno, FdFlags, fcntl_dupfd_cloexec, fcntl_getfd, fcntl_setfd};
 use rustix::net::sockopt::socket_type;
-use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix, SocketType, getpeername, getsockname};
+use rustix::net::{AddressFamily, SocketType, getpeername, getsockname};
+use socket2::SockRef;
 
 /// The lowest descriptor that is not a standard stream.
 const FIRST_FREE_FD: RawFd = 3;
@@ -113,36 +113,37 @@ fn check(given: BorrowedFd<'_>) -> Result<(), AdoptError> {
         Err(Errno::NOTSOCK) => return Err(AdoptError::NotASocket),
         Err(error) => return Err(error.into()),
     }
-    let name = getsockname(given)?;
-    let family = name.address_family();
+    let family = getsockname(given)?.address_family();
     if ![AddressFamily::INET, AddressFamily::INET6, AddressFamily::UNIX].contains(&family) {
         return Err(AdoptError::Family(family.as_raw()));
     }
-    if is_listening(given)? {
+    if is_listening(given).map_err(AdoptError::System)? {
         return Ok(());
     }
     Err(match getpeername(given) {
         Ok(_) => AdoptError::Connected,
-        Err(_) if is_bound(name) => AdoptError::NotListening,
+        Err(_) if is_bound(given).map_err(AdoptError::System)? => AdoptError::NotListening,
         Err(_) => AdoptError::Unbound,
     })
 }
 
 #[cfg(not(target_vendor = "apple"))]
-fn is_listening(given: BorrowedFd<'_>) -> rustix::io::Result<bool> {
-    rustix::net::sockopt::socket_acceptconn(given)
+fn is_listening(given: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(rustix::net::sockopt::socket_acceptconn(given)?)
 }
 
 /// macOS does not tell SO_ACCEPTCONN. What has a name and no peer is taken to be listening; if it
 /// is not, the first accept says EINVAL.
 #[cfg(target_vendor = "apple")]
-fn is_listening(given: BorrowedFd<'_>) -> rustix::io::Result<bool> {
-    Ok(getpeername(given).is_err() && is_bound(getsockname(given)?))
+fn is_listening(given: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(getpeername(given).is_err() && is_bound(given)?)
 }
 
-fn is_bound(name: SocketAddrAny) -> bool {
-    if let Ok(unix) = SocketAddrUnix::try_from(name.clone()) {
-        return !unix.is_unnamed();
-    }
-    SocketAddr::try_from(name).is_ok_and(|inet| inet.port() != 0)
+/// Whether the socket has an address of its own.
+fn is_bound(given: BorrowedFd<'_>) -> io::Result<bool> {
+    let name = SockRef::from(&given).local_addr()?;
+    Ok(match name.as_socket() {
+        Some(inet) => inet.port() != 0,
+        None => !name.is_unnamed(),
+    })
 }

@@ -175,9 +175,14 @@ def report(error: BaseException) -> str:
     if isinstance(error, NotAnApplication) or (util is not None and isinstance(error, util.ImportStringError)):
         return str(error)
     tb = error.__traceback__
-    while tb is not None and tb.tb_frame.f_globals is globals():
+    while tb is not None and tb.tb_next is not None and _is_machinery(tb.tb_frame.f_code.co_filename):
         tb = tb.tb_next
     return "".join(traceback.format_exception(type(error), error, tb)).rstrip()
+
+
+def _is_machinery(filename: str) -> bool:
+    """Tell whether code in `filename` is ours or the import system's."""
+    return filename.startswith((os.path.dirname(__file__), "<frozen importlib", importlib.__path__[0]))
 
 
 class FileWrapper:

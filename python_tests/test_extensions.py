@@ -1,0 +1,56 @@
+"""Extensions that refuse own-GIL interpreters: what auto does, what is said, and the .py beside the .so."""
+
+import re
+
+import pytest
+
+pytestmark = pytest.mark.own_gil
+
+EXTENSION = r"numpy\._core\._multiarray_umath"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def numpy_is_there():
+    pytest.importorskip("numpy", reason="numpy is not installed")
+
+
+def test_auto_falls_back_to_the_main_interpreter_and_names_the_extension(server):
+    site = server("apps.needs_numpy:app", "--interpreters", "2", "--threads", "2")
+    assert site.get().json() == {"sum": 45, "interpreter": 0}
+    lines = [line for line in site.log.splitlines() if re.search(EXTENSION, line)]
+    assert len(lines) == 1, site.log
+    assert re.search(r"\[(WARNING|INFO)\]", lines[0])
+    assert "main" in lines[0]
+    assert "Traceback" not in site.log
+
+
+def test_own_gil_on_purpose_ends_with_status_4_the_extension_and_the_import_chain(command):
+    done = command("--port", "0", "--isolation", "own-gil", "--interpreters", "2", "apps.needs_numpy:app")
+    assert done.returncode == 4, done.stderr
+    assert re.search(EXTENSION, done.stderr)
+    chain = ["apps.needs_numpy", "apps.needs_numpy_inside", "numpy"]
+    found = [re.search(rf"\b{re.escape(module)}\b", done.stderr) for module in chain]
+    assert all(found), done.stderr
+    assert re.search(r"--isolation", done.stderr)
+
+
+def test_the_py_beside_a_refusing_extension_is_loaded_and_said_once_per_module(server):
+    pytest.importorskip("sqlalchemy", reason="SQLAlchemy is not installed")
+    site = server("apps.sqlalchemy_app:app", "--isolation", "own-gil", "--interpreters", "2")
+    seen = {}
+    with site.connect() as connection:
+        while len(seen) < 2 or sum(seen.values()) < 10:
+            answer = connection.get("/").json()
+            number = answer["interpreter"]
+            seen[number] = seen.get(number, 0) + 1
+            assert answer["count"] == seen[number]
+    lines = [line for line in site.log.splitlines() if "sqlalchemy" in line and "_cy" in line]
+    named = re.findall(r"sqlalchemy\.[\w.]+_cy", "\n".join(lines))
+    assert named
+    assert len(named) == len(set(named)), lines
+
+
+def test_main_needs_no_fallback(server):
+    site = server("apps.needs_numpy:app", "--isolation", "main")
+    assert site.get().json()["sum"] == 45
+    assert not re.search(EXTENSION, site.log)

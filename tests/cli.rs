@@ -1,0 +1,365 @@
+//! The command line: what words give which settings, and what is said of mistakes.
+
+use std::ffi::OsString;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chaussette::cli::{ExitStatus, Outcome, main, parse};
+use chaussette::config::{
+    Address, AppForm, Config, Family, Hooks, Isolation, Life, Limits, LogLevel, LogOutput, Logs, Workers,
+};
+
+fn argv(words: &str) -> Vec<OsString> {
+    std::iter::once("/venv/bin/chaussette").chain(words.split_whitespace()).map(OsString::from).collect()
+}
+
+/// The settings that the words give in an empty environment.
+fn config(words: &str) -> Config {
+    parse(argv(words), &|_| None).unwrap_or_else(|outcome| panic!("{words}: {outcome:?}"))
+}
+
+fn sockets(words: &str) -> Vec<Address> {
+    config(words).sockets
+}
+
+/// What is said of words that are a mistake.
+fn mistake(words: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> String {
+    match parse(words, env) {
+        Err(Outcome::Usage(line)) => line,
+        other => panic!("taken: {other:?}"),
+    }
+}
+
+fn tcp(host: &str, port: u16) -> Address {
+    Address::Tcp { host: host.to_owned(), port, family: Family::Any }
+}
+
+/// An environment as systemd makes it, with two sockets for the process `pid`.
+fn two_sockets_for(pid: u32) -> impl Fn(&str) -> Option<OsString> {
+    move |name| match name {
+        "LISTEN_PID" => Some(pid.to_string().into()),
+        "LISTEN_FDS" => Some("2".into()),
+        _ => None,
+    }
+}
+
+#[test]
+fn no_words_give_the_defaults() {
+    let expected = Config {
+        argv0: "/venv/bin/chaussette".to_owned(),
+        application: "chaussette.util.hello_app".to_owned(),
+        arguments: Vec::new(),
+        form: AppForm::Application,
+        python_path: Vec::new(),
+        sockets: vec![tcp("localhost", 8080)],
+        backlog: 2048,
+        workers: Workers {
+            interpreters: std::thread::available_parallelism().unwrap(),
+            threads: NonZeroUsize::MIN,
+            isolation: Isolation::Auto,
+            queue: 1024,
+        },
+        life: Life { graceful_timeout: Duration::from_secs(25) },
+        limits: Limits {
+            max_body: Some(1 << 30),
+            max_header_size: 32 * 1024,
+            max_headers: 100,
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(60),
+            keep_alive: Duration::from_secs(75),
+        },
+        logs: Logs { level: LogLevel::Info, output: LogOutput::Stderr },
+        hooks: Hooks::default(),
+        notices: Vec::new(),
+    };
+    assert_eq!(config(""), expected);
+}
+
+#[test]
+fn each_option_sets_its_setting() {
+    let words = "--host ::1 --port 0 --backlog 5 --interpreters 3 --threads 4 --isolation own-gil --factory \
+        --queue 7 --graceful-timeout 0.5 --max-body 0 --max-header-size 8192 --max-headers 9 \
+        --header-timeout 1 --body-timeout 2 --keep-alive 0 --log-level debug --log-output /log \
+        --python-path /a::/b --pre-hook app.pre --post-hook app:post --socket-type SOCK_STREAM pkg:app one -- --two";
+    let expected = Config {
+        argv0: "/venv/bin/chaussette".to_owned(),
+        application: "pkg:app".to_owned(),
+        arguments: vec!["one".to_owned(), "--two".to_owned()],
+        form: AppForm::Factory,
+        python_path: vec![PathBuf::from("/a"), PathBuf::from("/b")],
+        sockets: vec![tcp("::1", 0)],
+        backlog: 5,
+        workers: Workers {
+            interpreters: NonZeroUsize::new(3).unwrap(),
+            threads: NonZeroUsize::new(4).unwrap(),
+            isolation: Isolation::OwnGil,
+            queue: 7,
+        },
+        life: Life { graceful_timeout: Duration::from_millis(500) },
+        limits: Limits {
+            max_body: None,
+            max_header_size: 8192,
+            max_headers: 9,
+            header_timeout: Duration::from_secs(1),
+            body_timeout: Duration::from_secs(2),
+            keep_alive: Duration::ZERO,
+        },
+        logs: Logs { level: LogLevel::Debug, output: LogOutput::File("/log".into()) },
+        hooks: Hooks { pre: Some("app.pre".to_owned()), post: Some("app:post".to_owned()) },
+        notices: Vec::new(),
+    };
+    assert_eq!(config(words), expected);
+}
+
+#[test]
+fn sockets_are_those_that_the_command_line_names() {
+    let unix = |path: &str| Address::Unix(path.into());
+    let v6 = Address::Tcp { host: "localhost".to_owned(), port: 8080, family: Family::V6 };
+    let v4 = Address::Tcp { host: "localhost".to_owned(), port: 8080, family: Family::V4 };
+    let table = [
+        ("--port 99", vec![tcp("localhost", 99)]),
+        ("--host [::1]", vec![tcp("::1", 8080)]),
+        ("--host unix:/a --port 7", vec![unix("/a")]),
+        ("--host unix:/a --address-family AF_UNIX", vec![unix("/a")]),
+        ("--host fd://4", vec![Address::Fd(4)]),
+        ("--fd 0", vec![Address::Fd(0)]),
+        // 1.3's default, which meant none.
+        ("--fd -1 --host a", vec![tcp("a", 8080)]),
+        // 1.3 ignored the port and crashed on the family.
+        ("--fd 5 --port 80 --backlog 9 --address-family AF_UNIX", vec![Address::Fd(5)]),
+        ("--fd 5 --bind fd://6 --bind unix:b", vec![Address::Fd(5), Address::Fd(6), unix("b")]),
+        ("--bind [::1]:80 --bind a:0 --bind a:0", vec![tcp("::1", 80), tcp("a", 0), tcp("a", 0)]),
+        ("--address-family AF_INET6", vec![v6]),
+        ("--address-family AF_INET", vec![v4]),
+        // As argparse: the last one wins.
+        ("--fd 5 --fd 6", vec![Address::Fd(6)]),
+    ];
+    for (words, expected) in table {
+        assert_eq!(sockets(words), expected, "{words}");
+    }
+}
+
+#[test]
+fn an_address_is_written_as_1_3_wrote_it() {
+    let table = [
+        (tcp("localhost", 8080), "localhost:8080"),
+        (tcp("::1", 8080), "::1:8080"),
+        (Address::Fd(3), "fd://3"),
+        (Address::Inherited(3), "fd://3"),
+        (Address::Unix("/tmp/x.sock".into()), "unix:/tmp/x.sock"),
+    ];
+    for (address, expected) in table {
+        assert_eq!(address.to_string(), expected);
+    }
+}
+
+#[test]
+fn log_levels_are_read_in_any_case() {
+    for (word, level) in
+        [("CRITICAL", LogLevel::Critical), ("Warning", LogLevel::Warning), ("error", LogLevel::Error)]
+    {
+        assert_eq!(config(&format!("--log-level {word}")).logs.level, level);
+    }
+}
+
+#[test]
+fn the_sockets_of_listen_fds_are_served_if_none_is_named() {
+    let env = two_sockets_for(std::process::id());
+    for words in ["", "--fd -1 --backlog 3"] {
+        let config = parse(argv(words), &env).unwrap();
+        assert_eq!(config.sockets, [Address::Inherited(3), Address::Inherited(4)]);
+        assert_eq!(config.notices, [""; 0]);
+    }
+}
+
+#[test]
+fn listen_fds_of_another_process_is_not_for_us() {
+    let env = two_sockets_for(std::process::id() + 1);
+    assert_eq!(parse(argv(""), &env).unwrap().sockets, [tcp("localhost", 8080)]);
+}
+
+#[test]
+fn a_named_socket_wins_over_listen_fds_with_one_notice() {
+    let env = two_sockets_for(std::process::id());
+    for (words, unused) in [("--port 80", "[3, 4]"), ("--bind a:1", "[3, 4]"), ("--fd 3", "[4]")] {
+        let notices = parse(argv(words), &env).unwrap().notices;
+        assert_eq!(notices.len(), 1, "{words}");
+        assert!(
+            notices[0].contains(&format!("descriptors {unused} of LISTEN_FDS are not served")),
+            "{notices:?}"
+        );
+    }
+    assert_eq!(parse(argv("--fd 3 --bind fd://4"), &env).unwrap().notices, [""; 0]);
+}
+
+#[test]
+fn a_mistake_is_told_in_one_line_with_option_value_and_cure() {
+    let circus =
+        "Circus did not replace it: the watcher needs use_sockets = True, and there must be a [socket:web]";
+    let table = [
+        ("--nope", "--nope: unknown option: see chaussette --help".to_owned()),
+        ("--por 3", "--por: unknown option: did you mean --port?".to_owned()),
+        ("-x", "-x: unknown option: see chaussette --help".to_owned()),
+        ("--port", "--port: needs a value".to_owned()),
+        ("--port 65536", "--port 65536: not a TCP port: use 0 to 65535, 0 for any free one".to_owned()),
+        ("--port -1", "--port -1: not a TCP port: use 0 to 65535, 0 for any free one".to_owned()),
+        (
+            "--fd web",
+            "--fd web: not a descriptor: use the number of an inherited listening socket".to_owned(),
+        ),
+        ("--fd -2", "--fd -2: not a descriptor: use the number of an inherited listening socket".to_owned()),
+        (
+            "--fd=",
+            "--fd '': no number: with Circus write $(circus.sockets.NAME), and leave out shell = True"
+                .to_owned(),
+        ),
+        ("--fd $(circus.sockets.web)", format!("--fd $(circus.sockets.web): {circus}")),
+        ("--fd ((circus.sockets.web))", format!("--fd ((circus.sockets.web)): {circus}")),
+        ("--bind fd://$(circus.sockets.web)", format!("--bind fd://$(circus.sockets.web): {circus}")),
+        ("--host $(CIRCUS.SOCKETS.WEB)", format!("--host $(CIRCUS.SOCKETS.WEB): {circus}")),
+        ("--host=", "--host '': no host: write 0.0.0.0 for every interface".to_owned()),
+        ("--host unix:", "--host unix:: no path: write unix:/path/to/socket".to_owned()),
+        ("--bind unix:", "--bind unix:: no path: write unix:/path/to/socket".to_owned()),
+        ("--bind :80", "--bind :80: no host: write 0.0.0.0 for every interface".to_owned()),
+        ("--bind ::1:80", "--bind ::1:80: an IPv6 address stands in brackets: write [::1]:port".to_owned()),
+        ("--bind http://a:1", "--bind http://a:1: write host:port without a scheme".to_owned()),
+        ("--bind fd://x", "--bind fd://x: no descriptor number: write fd://3".to_owned()),
+        ("--bind a", "--bind a: no port: write host:port, [::1]:port, unix:/path or fd://N".to_owned()),
+        (
+            "--bind a:70000",
+            "--bind a:70000: \"70000\" is not a TCP port: use 0 (any free one) to 65535".to_owned(),
+        ),
+        ("--bind a:+1", "--bind a:+1: \"+1\" is not a TCP port: use 0 (any free one) to 65535".to_owned()),
+        ("--bind [::1:1", "--bind [::1:1: not a host name or address".to_owned()),
+        ("--bind a:1 --bind a:1", "a:1 is named twice (--fd, --bind): leave one out".to_owned()),
+        ("--fd 3 --bind fd://3", "fd://3 is named twice (--fd, --bind): leave one out".to_owned()),
+        ("--fd 3 --host a", "--host a and --fd 3 exclude each other: leave one out".to_owned()),
+        (
+            "--bind a:1 --port 3",
+            "--port 3 and --bind exclude each other: write --bind HOST:PORT for each socket".to_owned(),
+        ),
+        (
+            "--bind a:1 --host b",
+            "--host b and --bind exclude each other: write --bind HOST:PORT for each socket".to_owned(),
+        ),
+        ("--backlog 0", "--backlog 0: not a number of connections: use 1 to 65535".to_owned()),
+        (
+            "--address-family AF_UNIX",
+            "--address-family AF_UNIX does not go with localhost:8080: write --host unix:/path".to_owned(),
+        ),
+        ("--address-family IPv4", "--address-family IPv4: use one of AF_INET, AF_INET6, AF_UNIX".to_owned()),
+        (
+            "--socket-type SOCK_DGRAM",
+            "--socket-type SOCK_DGRAM: HTTP needs a byte stream: use SOCK_STREAM, or leave the option out"
+                .to_owned(),
+        ),
+        (
+            "--interpreters 0",
+            "--interpreters 0: not a number of interpreters: use 1 to 1024, or auto".to_owned(),
+        ),
+        (
+            "--interpreters -1",
+            "--interpreters -1: not a number of interpreters: use 1 to 1024, or auto".to_owned(),
+        ),
+        (
+            "--interpreters 2000",
+            "--interpreters 2000: not a number of interpreters: use 1 to 1024, or auto".to_owned(),
+        ),
+        ("--threads 0", "--threads 0: not a number of threads: use 1 to 1024".to_owned()),
+        ("--threads 1.5", "--threads 1.5: not a number of threads: use 1 to 1024".to_owned()),
+        ("--isolation none", "--isolation none: use one of auto, own-gil, free-threaded, main".to_owned()),
+        ("--queue 0", "--queue 0: not a number of waiting requests: use 1 to 1000000".to_owned()),
+        (
+            "--graceful-timeout -1",
+            "--graceful-timeout -1: not a number of seconds: use 25 or 0.5, say".to_owned(),
+        ),
+        ("--keep-alive nan", "--keep-alive nan: not a number of seconds: use 25 or 0.5, say".to_owned()),
+        ("--keep-alive 1e300", "--keep-alive 1e300: not a number of seconds: use 25 or 0.5, say".to_owned()),
+        (
+            "--header-timeout 0",
+            "--header-timeout 0: would end every request: use more than 0 seconds".to_owned(),
+        ),
+        ("--body-timeout 0", "--body-timeout 0: would end every request: use more than 0 seconds".to_owned()),
+        ("--max-body 1M", "--max-body 1M: not a number of bytes: use digits only, 0 for no limit".to_owned()),
+        (
+            "--max-header-size 100",
+            "--max-header-size 100: not a number of bytes: use 8192 to 16777216".to_owned(),
+        ),
+        ("--max-headers 0", "--max-headers 0: not a number of header fields: use 1 to 10000".to_owned()),
+        ("--log-level loud", "--log-level loud: use one of critical, error, warning, info, debug".to_owned()),
+        ("--log-output=", "--log-output '': empty: name a file, or - for standard error".to_owned()),
+        ("--pre-hook=", "--pre-hook '': empty: name a Python object, pkg.mod:attr".to_owned()),
+    ];
+    for (words, expected) in table {
+        assert_eq!(mistake(argv(words), &|_| None), format!("chaussette: error: {expected}"), "{words}");
+    }
+}
+
+#[test]
+fn a_mistake_stays_one_line_when_the_word_has_two() {
+    let words = ["chaussette", "--port", "80\n81"].map(OsString::from).to_vec();
+    let line = mistake(words, &|_| None);
+    assert!(line.starts_with(r"chaussette: error: --port 80\n81: not a TCP port"), "{line}");
+    assert_eq!(line.lines().count(), 1);
+}
+
+#[test]
+fn a_listen_fds_that_is_no_number_is_a_mistake() {
+    let env = |name: &str| match name {
+        "LISTEN_PID" => Some(std::process::id().to_string().into()),
+        "LISTEN_FDS" => Some("two".into()),
+        _ => None,
+    };
+    let expected = "chaussette: error: LISTEN_FDS=two: not a number of sockets: unset it or LISTEN_PID";
+    assert_eq!(mistake(argv(""), &env), expected);
+}
+
+#[test]
+fn help_groups_the_options_and_tells_their_defaults() {
+    let Err(Outcome::Text(help)) = parse(argv("--help"), &|_| None) else { panic!("no help") };
+    let headings: Vec<_> =
+        help.lines().filter(|line| line.ends_with(':') && !line.starts_with(' ')).collect();
+    let expected = [
+        "Arguments:",
+        "Options:",
+        "Sockets:",
+        "Workers:",
+        "Life:",
+        "Limits:",
+        "Logs:",
+        "From Chaussette 1.3:",
+    ];
+    assert_eq!(headings, expected);
+    // Wrapped to the terminal's width, where there is one.
+    let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    for default in
+        ["chaussette.util.hello_app", "localhost", "8080", "2048", "auto", "25", "1073741824", "info"]
+    {
+        assert!(words.contains(&format!("[default: {default}]")), "{default}");
+    }
+}
+
+#[test]
+fn version_is_told_with_the_programs_name() {
+    let expected = format!("chaussette {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(parse(argv("--version"), &|_| None), Err(Outcome::Text(expected)));
+}
+
+#[test]
+fn the_exit_status_is_that_of_the_run_or_2_for_a_mistake() {
+    let never = |_: Config| -> ExitStatus { panic!("ran") };
+    assert_eq!(main(argv("--threads 0"), never), 2);
+    assert_eq!(main(argv("--version"), never), 0);
+    let table = [
+        (ExitStatus::Stopped, 0),
+        (ExitStatus::Internal, 1),
+        (ExitStatus::Failing, 3),
+        (ExitStatus::Load, 4),
+        (ExitStatus::Socket, 5),
+        (ExitStatus::Stuck, 70),
+    ];
+    for (status, code) in table {
+        assert_eq!(main(argv("--threads 2"), |_| status), code);
+    }
+}
