@@ -14,6 +14,8 @@ function init(args)
       answered = answered + 1
       if answered == stop_after then
         wrk.thread:stop()
+        -- wrk itself sleeps until -d is over, or SIGINT. Not os.execute, which has SIGINT ignored meanwhile.
+        io.popen("kill -INT $PPID"):close()
       end
     end
   end

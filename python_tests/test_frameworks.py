@@ -1,6 +1,10 @@
 """Flask and Django from PyPI, in own-GIL interpreters and in the main one; and the examples that are shipped."""
 
 import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from support.process import HERE
@@ -23,9 +27,8 @@ def test_flask_parses_an_uploaded_form(flask_site):
     body = (
         b'--B\r\nContent-Disposition: form-data; name="name"\r\n\r\ncaf\xc3\xa9\r\n'
         b'--B\r\nContent-Disposition: form-data; name="file"; filename="a.bin"\r\n\r\n'
-        + b"x" * 700_000
-        + b"\r\n--B--\r\n"
     )
+    body += b"x" * 700_000 + b"\r\n--B--\r\n"
     headers = [("Content-Type", "multipart/form-data; boundary=B")]
     expected = {"name": "caf\u00e9", "size": 700_000, "filename": "a.bin"}
     assert flask_site.request("POST", "/form", headers, body).json() == expected
@@ -77,31 +80,32 @@ def test_django_serves_its_models_from_each_interpreter(server, isolation, tmp_p
     assert {answer["interpreter"] for answer in answers} == ({0} if isolation == "main" else {0, 1})
 
 
-def example(name):
-    folder = EXAMPLES / name
-    if not folder.exists():
+def copy_of_example(name, to):
+    """A copy: running an example may write a database and byte code into its folder."""
+    if not (EXAMPLES / name).exists():
         pytest.skip(f"examples/{name} is not beside this suite")
-    return folder
+    return Path(shutil.copytree(EXAMPLES / name, to / name, ignore=shutil.ignore_patterns("*.sqlite3", "__pycache__")))
 
 
 def spec_of(folder):
-    """The application that the folder's own documentation serves: the first spec in a README, ini or module."""
+    """The application of the folder: Django's wsgi module, or the first module that has an `app`."""
     if (folder / "manage.py").exists():
         name = re.search(r"""["'](\w+)\.settings["']""", (folder / "manage.py").read_text()).group(1)
         return f"{name}.wsgi:application"
-    module = next(
-        path for path in sorted(folder.glob("*.py")) if re.search(r"^(app|application)\b", path.read_text(), re.M)
-    )
-    attribute = re.search(r"^(app|application)\b", module.read_text(), re.M).group(1)
-    return f"{module.stem}:{attribute}"
+    for path in sorted(folder.glob("*.py")):
+        if found := re.search(r"^(?:def )?(app|application)\b", path.read_text(), re.MULTILINE):
+            return f"{path.stem}:{found.group(1)}"
+    raise AssertionError(f"no application in {folder}")
 
 
 @pytest.mark.own_gil
 @pytest.mark.parametrize("name", ["hello", "flask", "django"])
 def test_the_shipped_example_runs_in_own_gil_interpreters(server, name, tmp_path):
-    folder = example(name)
+    folder = copy_of_example(name, tmp_path)
     if name != "hello":
         pytest.importorskip(name, reason=f"{name} is not installed")
+    if name == "django":
+        subprocess.run([sys.executable, "manage.py", "migrate", "-v", "0"], cwd=folder, check=True)
     site = server(spec_of(folder), "--isolation", "own-gil", "--interpreters", "2", cwd=folder)
     for _ in range(4):
-        assert site.get("/").status < 400
+        assert site.get("/", [("Host", "localhost")]).status < 400

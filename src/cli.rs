@@ -20,7 +20,7 @@ use clap::{Args, Parser};
 use self::sockets::SocketArgs;
 use self::values::{AddressFamily, Interpreters, Seconds, StreamOnly};
 use crate::config::{
-    self, AppForm, Config, Hooks, Isolation, Life, Limits, LogLevel, LogOutput, Logs, Workers,
+    self, AppForm, Config, Hooks, Isolation, Life, Limits, LogLevel, LogOutput, Logs, VERSION, Workers,
 };
 
 /// Name of the program in its help and its errors, however it was started.
@@ -125,7 +125,7 @@ fn is_named(path: &Path) -> bool {
 /// Serves a WSGI application on a socket that it is given, or opens.
 #[derive(Debug, Parser)]
 #[command(
-    name = PROGRAM, bin_name = PROGRAM, version, about,
+    name = PROGRAM, bin_name = PROGRAM, version = VERSION, about,
     // As argparse in 1.3: the last of several wins, and `-1` is a value.
     args_override_self = true, allow_negative_numbers = true
 )]

@@ -11,6 +11,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+/// This release, as Python spells it (PEP 440): Cargo's own spelling is another.
+pub const VERSION: &str = "2.0.0a1";
+
 /// The application served when none is named, as in Chaussette 1.3.
 pub const DEFAULT_APPLICATION: &str = "chaussette.util.hello_app";
 

@@ -120,3 +120,12 @@ fn every_file_opens_with_its_contract() {
         assert!(text.starts_with("//!"), "src/{path} does not open with its contract");
     }
 }
+
+#[test]
+fn cargo_and_python_know_the_same_version() {
+    let pyproject =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/pyproject.toml")).expect("readable");
+    assert!(pyproject.contains(&format!("version = \"{}\"", chaussette::config::VERSION)));
+    let cargo = env!("CARGO_PKG_VERSION").replace("-alpha.", "a");
+    assert_eq!(cargo, chaussette::config::VERSION);
+}

@@ -2,7 +2,6 @@
 //!
 //! One test function: CPython is initialised once a process.
 #![cfg(feature = "python")]
-#![allow(unsafe_code, reason = "starts CPython, as `python` itself would")]
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -18,7 +17,7 @@ use chaussette::exchange::{
     Answer, Client, Connection, Exchange, Fault, Missing, Reply, Request, RequestBody,
 };
 use chaussette::exchange::{Response, ResponseBody, Scheme};
-use chaussette::interp::Truth;
+use chaussette::interp::{Truth, embed};
 use chaussette::worker::{Report, Slot};
 use chaussette::wsgi::{Settings, WsgiLoader};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -44,32 +43,6 @@ def app(environ, start_response):
     number = environ["chaussette.interpreter"]
     return [f"{number} {count} ".encode(), environ["REQUEST_METHOD"].encode(), b" ", body]
 "#;
-
-/// Starts CPython and returns its `sys.path`.
-fn initialise_cpython() -> Vec<String> {
-    // SAFETY: called once, before any other use of CPython; 0: Python's signal handlers stay out.
-    unsafe { pyo3_ffi::Py_InitializeEx(0) };
-    // SAFETY: initialised, and this thread is attached.
-    let datetime = unsafe { pyo3_ffi::PyImport_ImportModule(c"datetime".as_ptr()) };
-    assert!(!datetime.is_null());
-    // SAFETY: attached. Result: borrowed, a list that lives as long as `sys`.
-    let path = unsafe { pyo3_ffi::PySys_GetObject(c"path".as_ptr()) };
-    // SAFETY: attached. live: see above.
-    let length = unsafe { pyo3_ffi::PyList_Size(path) };
-    let path = (0..length)
-        .map(|place| {
-            // SAFETY: attached, in range. Result: borrowed.
-            let entry = unsafe { pyo3_ffi::PyList_GetItem(path, place) };
-            // SAFETY: attached; sys.path holds str; the buffer lives as long as the entry.
-            let text = unsafe { pyo3_ffi::PyUnicode_AsUTF8(entry) };
-            // SAFETY: a C string, as long as the entry lives.
-            unsafe { std::ffi::CStr::from_ptr(text) }.to_str().unwrap().to_owned()
-        })
-        .collect();
-    // SAFETY: attached: detaches the main thread for good.
-    unsafe { pyo3_ffi::PyEval_SaveThread() };
-    path
-}
 
 fn settings(mut path: Vec<String>, directory: &std::path::Path) -> Settings {
     path.insert(0, directory.to_str().unwrap().to_owned());
@@ -145,7 +118,8 @@ fn report(reports: &mut UnboundedReceiver<Report>) -> Report {
 
 #[test]
 fn two_interpreters_are_born_serve_and_end() {
-    let path = initialise_cpython();
+    let path = embed::start();
+    assert!(!path.is_empty());
     let directory = std::env::temp_dir().join(format!("chaussette-interp-{}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();
     std::fs::write(directory.join("served.py"), APP).unwrap();

@@ -39,6 +39,11 @@ def wrap(environ, start_response, file, headers=(), **arguments):
     return environ["wsgi.file_wrapper"](file, *arguments.values())
 
 
+def content(environ):
+    with open(path(environ), "rb") as real:
+        return real.read()
+
+
 def path(environ):
     return query(environ)["file"]
 
@@ -61,14 +66,14 @@ def unbuffered(environ, start_response):
 
 
 def after_seek(environ, start_response):
-    file = open(path(environ), "rb")
+    file = open(path(environ), "rb")  # noqa: SIM115 (file_wrapper closes it)
     file.seek(1000)
     return wrap(environ, start_response, file)
 
 
 def after_read(environ, start_response):
     """The buffer has read ahead: the file's offset is not where the application is."""
-    file = open(path(environ), "rb")
+    file = open(path(environ), "rb")  # noqa: SIM115 (file_wrapper closes it)
     file.read(10)
     return wrap(environ, start_response, file)
 
@@ -83,7 +88,7 @@ def too_short(environ, start_response):
 
 
 def bytes_io(environ, start_response):
-    file = io.BytesIO(open(path(environ), "rb").read())
+    file = io.BytesIO(content(environ))
     file.seek(5)
     return wrap(environ, start_response, file)
 
@@ -97,7 +102,7 @@ def subclass(environ, start_response):
 
 
 def duck(environ, start_response):
-    return wrap(environ, start_response, Duck(open(path(environ), "rb").read()))
+    return wrap(environ, start_response, Duck(content(environ)))
 
 
 def text(environ, start_response):

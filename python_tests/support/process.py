@@ -73,6 +73,7 @@ class Server:
             )
         self.pid = self.process.pid
         self.expected_status = 0
+        self.connections = []
 
     # What it said
 
@@ -111,7 +112,9 @@ class Server:
     # Requests
 
     def connect(self, timeout=15.0):
-        return Connection(self.address, timeout)
+        """A connection, closed with the server unless the test closes it."""
+        self.connections.append(Connection(self.address, timeout))
+        return self.connections[-1]
 
     def request(self, method, target, headers=(), body=b"", chunks=None, version="1.1"):
         with self.connect() as connection:
@@ -180,6 +183,8 @@ class Server:
     def clean_up(self):
         """End the process whatever state it is in; returns what was wrong, as a list of sentences."""
         wrong = []
+        for connection in self.connections:
+            connection.close()
         try:
             status = self.stop(deadline=END)
             expected = self.expected_status if isinstance(self.expected_status, tuple) else (self.expected_status,)
@@ -221,7 +226,8 @@ class Starter:
     ):
         """Start the command in an empty environment, as Circus does, with one listening socket adopted by --fd.
 
-        `words` follow the application. `listen` is "tcp", "tcp6", "unix", a listening socket, or None: then `options` say where to listen.
+        `words` follow the application.
+        `listen` is "tcp", "tcp6", "unix", a listening socket, or None: then `options` say where to listen.
         One interpreter unless the options name a number, so that a test says how many it needs.
         """
         workdir = self.workdir / f"server-{len(self.servers)}"

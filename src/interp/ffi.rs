@@ -1,7 +1,7 @@
 //! Every symbol of the C API in use, on one page.
 
 pub(super) use pyo3_ffi::{
-    METH_FASTCALL, Py_DECREF, Py_EndInterpreter, Py_False, Py_INCREF, Py_IsInitialized,
+    METH_FASTCALL, Py_DECREF, Py_EndInterpreter, Py_False, Py_INCREF, Py_InitializeEx, Py_IsInitialized,
     Py_NewInterpreterFromConfig, Py_None, Py_TPFLAGS_DEFAULT, Py_TPFLAGS_DISALLOW_INSTANTIATION,
     Py_TPFLAGS_IMMUTABLETYPE, Py_TYPE, Py_True, Py_Version, Py_ssize_t, Py_tp_call, Py_tp_dealloc,
     Py_tp_iter, Py_tp_iternext, Py_tp_methods, PyBytes_AsString, PyBytes_Check, PyBytes_FromStringAndSize,

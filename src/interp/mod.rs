@@ -13,6 +13,7 @@
 mod attach;
 mod call;
 mod class;
+pub mod embed;
 mod exception;
 mod ffi;
 mod interpreter;

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use http::{HeaderMap, HeaderName, Uri};
 
+use crate::config::VERSION;
 use crate::exchange::{Client, Connection, Request};
 use crate::interp::{Attached, Kept, Object, PythonError, Truth};
 use crate::wsgi::environ;
@@ -89,7 +90,7 @@ impl Environ {
         let template = at.dict()?;
         let set = |key: &str, value: &Object<'a>| at.dict_set(&template, &at.interned(key)?, value);
         set("GATEWAY_INTERFACE", &at.str("CGI/1.1")?)?;
-        set("SERVER_SOFTWARE", &at.str(concat!("chaussette/", env!("CARGO_PKG_VERSION")))?)?;
+        set("SERVER_SOFTWARE", &at.str(&format!("chaussette/{VERSION}"))?)?;
         set("SCRIPT_NAME", &at.str("")?)?;
         let one = at.int(1)?;
         let version =
