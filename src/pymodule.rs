@@ -10,7 +10,7 @@ use pyo3::types::PyDict;
 
 use crate::application::Home;
 use crate::cli;
-use crate::config::{AppForm, Config};
+use crate::config::{Address, AppForm, Config, Family, LogOutput};
 use crate::interp::Truth;
 use crate::server::{self, Leave, Plan, Threading, Workplace};
 use crate::wsgi::{Settings, WsgiLoader};
@@ -75,18 +75,12 @@ impl Workplace for MainInterpreter {
     }
 
     fn loader(&self, config: &Config, plan: Plan) -> WsgiLoader {
-        let mut path = self.path.clone();
-        path.extend(config.python_path.iter().map(|entry| entry.to_string_lossy().into_owned()));
-        // As 1.3: the current directory comes last.
-        if !path.iter().any(|entry| entry.is_empty() || entry == ".") {
-            path.push(".".to_owned());
-        }
         let mut argv = vec![config.argv0.clone()];
         argv.extend(config.arguments.iter().cloned());
         WsgiLoader::new(Settings {
             application: config.application.clone(),
             factory: Truth::from(config.form == AppForm::Factory),
-            path,
+            path: self.path(config),
             argv,
             home: plan.home,
             multithread: Truth::from(plan.crew.threads > 1),
@@ -96,19 +90,74 @@ impl Workplace for MainInterpreter {
         })
     }
 
+    fn find_hook(&self, config: &Config, name: &str) -> Result<(), String> {
+        self.call(|support| support.getattr("find_hook")?.call1((name, self.path(config))).map(drop))
+    }
+
     fn hook(&self, config: &Config, name: &str) -> Result<(), String> {
+        self.call(|support| {
+            let options = options(support.py(), config)?;
+            support.getattr("run_hook")?.call1((name, self.path(config), options)).map(drop)
+        })
+    }
+}
+
+impl MainInterpreter {
+    /// `sys.path` as every interpreter has it. The current directory comes last, as in 1.3.
+    fn path(&self, config: &Config) -> Vec<String> {
+        let mut path = self.path.clone();
+        path.extend(config.python_path.iter().map(|entry| entry.to_string_lossy().into_owned()));
+        if !path.iter().any(|entry| entry.is_empty() || entry == ".") {
+            path.push(".".to_owned());
+        }
+        path
+    }
+
+    /// Runs `work` attached, with `chaussette._interpreter`; an exception becomes its report.
+    fn call(&self, work: impl FnOnce(&Bound<'_, PyModule>) -> PyResult<()>) -> Result<(), String> {
         Python::attach(|py| {
-            let run = || -> PyResult<()> {
-                let arguments = PyDict::new(py);
-                arguments.set_item("application", &config.application)?;
-                arguments.set_item("arguments", &config.arguments)?;
-                py.import("chaussette._interpreter")?.getattr("run_hook")?.call1((name, arguments))?;
-                Ok(())
-            };
-            run().map_err(|error| {
-                let traceback = error.traceback(py).and_then(|traceback| traceback.format().ok());
-                format!("{}{error}", traceback.map(|text| format!("\n{text}")).unwrap_or_default())
+            let support = py.import("chaussette._interpreter").map_err(|error| error.to_string())?;
+            work(&support).map_err(|error| {
+                let report = support.getattr("report").and_then(|report| report.call1((error.value(py),)));
+                report.and_then(|text| text.extract()).unwrap_or_else(|_| error.to_string())
             })
         })
     }
+}
+
+/// The options as 1.3's hooks knew them, by its names.
+fn options<'py>(py: Python<'py>, config: &Config) -> PyResult<Bound<'py, PyDict>> {
+    let (mut host, mut port, mut fd, mut family) = (String::from("localhost"), 8080, -1, "AF_INET");
+    match config.sockets.first() {
+        Some(Address::Fd(number) | Address::Inherited(number)) => fd = *number,
+        Some(Address::Tcp { host: name, port: number, family: kind }) => {
+            (host, port) = (name.clone(), *number);
+            family = if *kind == Family::V6 { "AF_INET6" } else { "AF_INET" };
+        }
+        Some(Address::Unix(path)) => (host, family) = (format!("unix:{}", path.display()), "AF_UNIX"),
+        None => {}
+    }
+    let output = match &config.logs.output {
+        LogOutput::Stderr => "-".to_owned(),
+        LogOutput::File(path) => path.display().to_string(),
+    };
+    let options = PyDict::new(py);
+    options.set_item("application", &config.application)?;
+    options.set_item("arguments", &config.arguments)?;
+    options.set_item("host", host)?;
+    options.set_item("port", port)?;
+    options.set_item("fd", fd)?;
+    options.set_item("address_family", family)?;
+    options.set_item("socket_type", "SOCK_STREAM")?;
+    options.set_item("backlog", config.backlog)?;
+    options.set_item("backend", "interpreters")?;
+    options.set_item("use_reloader", false)?;
+    options.set_item("spawn", py.None())?;
+    options.set_item("graceful_timeout", config.life.graceful_timeout.as_secs_f64())?;
+    options.set_item("pre_hook", config.hooks.pre.as_deref())?;
+    options.set_item("post_hook", config.hooks.post.as_deref())?;
+    options.set_item("python_path", &config.python_path)?;
+    options.set_item("loglevel", format!("{:?}", config.logs.level).to_lowercase())?;
+    options.set_item("logoutput", output)?;
+    Ok(options)
 }

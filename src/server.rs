@@ -36,6 +36,9 @@ pub trait Workplace {
 
     fn loader(&self, config: &Config, plan: Plan) -> Self::Loader;
 
+    /// Makes sure that there is such a hook, before it is time to call it.
+    fn find_hook(&self, config: &Config, name: &str) -> Result<(), String>;
+
     /// Calls `--pre-hook` or `--post-hook`.
     fn hook(&self, config: &Config, name: &str) -> Result<(), String>;
 }
@@ -145,7 +148,9 @@ async fn live<W: Workplace>(
         Ok(started) => started,
         Err(stopped) => return stopped,
     };
-    if let Err(stopped) = hook(config, workplace, config.hooks.pre.as_deref()) {
+    let hooks = find_hook(config, workplace, config.hooks.post.as_deref())
+        .and_then(|()| hook(config, workplace, config.hooks.pre.as_deref()));
+    if let Err(stopped) = hooks {
         return stopped;
     }
     announce(&listeners, plan, workplace.threading(), &ready);
@@ -322,12 +327,20 @@ async fn told_to_hurry(signals: &mut Signals) {
     while !matches!(signals.next().await, Ask::Quick) {}
 }
 
+fn find_hook<W: Workplace>(config: &Config, workplace: &W, name: Option<&str>) -> Result<(), Stopped> {
+    let Some(name) = name else { return Ok(()) };
+    workplace.find_hook(config, name).map_err(|message| hook_failed(name, &message))
+}
+
 fn hook<W: Workplace>(config: &Config, workplace: &W, name: Option<&str>) -> Result<(), Stopped> {
     let Some(name) = name else { return Ok(()) };
-    workplace.hook(config, name).map_err(|message| {
-        tracing::error!("hook {name} failed: {message}");
-        Stopped::at_once(ExitStatus::Internal)
-    })
+    tracing::info!("Running the hook {name}");
+    workplace.hook(config, name).map_err(|message| hook_failed(name, &message))
+}
+
+fn hook_failed(name: &str, message: &str) -> Stopped {
+    logging::critical(format_args!("hook {name} failed: {message}"));
+    Stopped::at_once(ExitStatus::Internal)
 }
 
 fn ended(census: Census, hooked: Result<(), Stopped>) -> Stopped {

@@ -54,6 +54,10 @@ impl Workplace for Scripted {
         ScriptedLoader { script: self.0.clone(), home: plan.home }
     }
 
+    fn find_hook(&self, _config: &Config, name: &str) -> Result<(), String> {
+        if name == "missing" { Err("there is none".to_owned()) } else { Ok(()) }
+    }
+
     fn hook(&self, _config: &Config, name: &str) -> Result<(), String> {
         eprintln!("hook {name} called");
         if name == "broken" { Err("on purpose".to_owned()) } else { Ok(()) }
@@ -436,6 +440,13 @@ fn a_hook_that_fails_ends_it_with_1() {
     let (status, said) = Minded::start("plain", "--interpreters 1 --pre-hook broken").ended();
     assert_eq!(status, 1, "{said}");
     assert!(said.contains("hook broken failed: on purpose"), "{said}");
+}
+
+#[test]
+fn a_post_hook_that_is_missing_is_found_out_before_serving() {
+    let (status, said) = Minded::start("plain", "--interpreters 1 --post-hook missing").ended();
+    assert_eq!(status, 1, "{said}");
+    assert!(!said.contains("ready: "), "{said}");
 }
 
 #[test]

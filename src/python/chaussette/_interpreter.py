@@ -226,13 +226,22 @@ def real_file(wrapper: FileWrapper) -> tuple[int, int, int] | None:
     return file.fileno(), offset, max(status.st_size - offset, 0)
 
 
-def run_hook(name: str, options: dict[str, object]) -> None:
-    """Call the hook `name` as 1.3 did: with one argument, a namespace of the options."""
-    from types import SimpleNamespace
-
+def find_hook(name: str, path: list[str]) -> object:
+    """Return the function that `--pre-hook` or `--post-hook` names; in the main interpreter."""
     from chaussette.util import import_string
 
-    import_string(name)(SimpleNamespace(**options))
+    sys.path[:] = path
+    hook = import_string(name)
+    if not callable(hook):
+        raise NotAnApplication(f"{name!r} is not callable: {hook!r}")
+    return hook
+
+
+def run_hook(name: str, path: list[str], options: dict[str, object]) -> None:
+    """Call a hook as 1.3 did: with one argument, a namespace of the options."""
+    from types import SimpleNamespace
+
+    find_hook(name, path)(SimpleNamespace(**options))
 
 
 def finish(end: bool) -> None:
