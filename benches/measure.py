@@ -42,12 +42,11 @@ class Usage:
 
 @dataclass(frozen=True)
 class Load:
-    """How wrk loads: on which CPUs, for how long or how often, with which body."""
+    """How wrk loads: on which CPUs, for how long, with how many bytes of body."""
 
     cpus: tuple[int, ...]
     seconds: int
-    post_bytes: int = 0
-    stop_after: int = 0  # requests; 0: no such limit
+    post_bytes: int = 0  # 0: a GET
 
 
 @dataclass(frozen=True)
@@ -123,8 +122,7 @@ def wait_until_idle(session: int, deadline_seconds: float) -> None:
 def run_wrk(port: int, load: Load) -> Outcome:
     """Load 127.0.0.1:`port` and return what wrk counted."""
     command = ["taskset", "-c", ",".join(map(str, load.cpus)), "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{load.seconds}s"]
-    command += ["-s", str(HERE / "load.lua"), f"http://127.0.0.1:{port}/", "--"]
-    command += [str(load.post_bytes), str(load.stop_after)]
+    command += ["-s", str(HERE / "load.lua"), f"http://127.0.0.1:{port}/", "--", str(load.post_bytes)]
     try:
         # subprocess.run kills and reaps wrk itself, whatever ends the waiting.
         done = subprocess.run(command, capture_output=True, text=True, timeout=load.seconds + WRK_GRACE_SECONDS)

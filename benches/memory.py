@@ -1,10 +1,12 @@
-"""Does memory grow with requests? Resident bytes before and after 100,000 of them.
+"""Does memory grow with requests? Resident bytes before and after at least 100,000 of them.
 
     python3.13 benches/memory.py [--wheel FILE] [--interpreters 1,2] [--requests 100000]
 
-For hello and for Flask, and for each number of interpreters: warms the server up, sends the requests in four equal
-parts over 64 keep-alive connections, and prints the resident size (RSS) after each part and its growth per request. A
-leak grows alike in each part; a cache that fills, or an allocator that settles, grows ever less.
+For hello and for Flask, and for each number of interpreters: warms the server up, sends the requests in four parts over
+64 keep-alive connections, and prints the resident size (RSS) after each part and its growth per request. wrk loads for
+seconds, not for a number of requests: each part is as many seconds as it takes to have its quarter answered.
+
+A leak grows alike in each part; a cache that fills, or an allocator that settles, grows ever less.
 
 Owns one server at a time, and benches/results/memory.json.
 """
@@ -12,6 +14,7 @@ Owns one server at a time, and benches/results/memory.json.
 import argparse
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import apps
@@ -24,29 +27,38 @@ APPS = {"hello": "hello", "flask": "flask_hello"}
 PARTS = 4
 # Past the first growth of each allocator arena, of the thread pools and of CPython's specialised code.
 WARM_UP_REQUESTS = 20_000
-# For one part. Flask on one busy CPU answers 25,000 requests in 10 s.
+# A bound. Flask on one busy CPU answers a quarter of the requests in 10 s.
 PART_SECONDS = 120
 IDLE_DEADLINE_SECONDS = 10
 
 
-def send(server: Server, requests: int, cpus: tuple[int, ...]) -> int:
-    """Have `requests` answered, wait for idleness and return the resident bytes."""
-    outcome = run_wrk(server.port, Load(cpus, PART_SECONDS, stop_after=requests))
-    if outcome.requests < requests or outcome.errors:
-        raise server.failed(f"{outcome.requests} of {requests} requests answered, {outcome.errors} errors")
-    wait_until_idle(server.session, IDLE_DEADLINE_SECONDS)
-    return usage(server.session).rss_bytes
+@dataclass(frozen=True)
+class Part:
+    requests: int  # answered in it
+    rss_bytes: int  # when the server was idle after it
 
 
-def resident_sizes(settings: Settings, requests: int) -> list[int]:
-    """Return the resident bytes after the warm-up and after each part."""
+def send(server: Server, requests: int, cpus: tuple[int, ...]) -> Part:
+    """Have at least `requests` answered, wait for idleness and read the resident size."""
+    answered = 0
+    for _ in range(PART_SECONDS):
+        outcome = run_wrk(server.port, Load(cpus, seconds=1))
+        if outcome.errors:
+            raise server.failed(f"{outcome.errors} requests refused, broken or late")
+        answered += outcome.requests
+        if answered >= requests:
+            wait_until_idle(server.session, IDLE_DEADLINE_SECONDS)
+            return Part(answered, usage(server.session).rss_bytes)
+    raise server.failed(f"{answered} of {requests} requests answered in {PART_SECONDS} s")
+
+
+def run_parts(settings: Settings, requests: int) -> list[Part]:
+    """Return the warm-up and the parts after it."""
     with Server(OURS, settings) as server:
         server.wait_until_right(Probe(b"", apps.GREETING))
         wait_until_idle(server.session, IDLE_DEADLINE_SECONDS)
-        sizes = [send(server, WARM_UP_REQUESTS, settings.cpus)]
-        for _ in range(PARTS):
-            sizes.append(send(server, requests // PARTS, settings.cpus))
-        return sizes
+        warm_up = send(server, WARM_UP_REQUESTS, settings.cpus)
+        return [warm_up, *(send(server, requests // PARTS, settings.cpus) for _ in range(PARTS))]
 
 
 def counts(text: str) -> list[int]:
@@ -61,7 +73,7 @@ def options_of(arguments: list[str]) -> argparse.Namespace:
     environment.add_options(parser)
     parser.add_argument("--apps", default=",".join(APPS), metavar="A,B", help=f"of {', '.join(APPS)} (default: all)")
     parser.add_argument("--interpreters", type=counts, default=[1, 2], metavar="N,M", help="(default: 1,2)")
-    parser.add_argument("--requests", type=int, default=100_000, metavar="N", help="after warming up (default: 100000)")
+    parser.add_argument("--requests", type=int, default=100_000, metavar="N", help="at least so many (default: 100000)")
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results", metavar="DIRECTORY")
     options = parser.parse_args(arguments)
     options.apps = options.apps.split(",")
@@ -79,9 +91,8 @@ def main(arguments: list[str]) -> int:
     installed = environment.prepare(options.wheel, [OURS])
     machine = report.machine_facts()
     cpus = tuple(sorted(os.sched_getaffinity(0))[:2])
-    requests = options.requests // PARTS * PARTS
-    warm = f"RSS MiB after {WARM_UP_REQUESTS}"
-    lines = [["application", "interpreters", warm, *(f"+{requests // PARTS}" for _ in range(PARTS)), "bytes/request"]]
+    headings = ["RSS MiB after warm-up", *(f"part {number + 1}" for number in range(PARTS))]
+    lines = [["application", "interpreters", *headings, "requests", "bytes/request"]]
     taken = []
     failed = False
     for name in options.apps:
@@ -89,18 +100,20 @@ def main(arguments: list[str]) -> int:
             settings = Settings(APPS[name], interpreters, cpus, environment.BIN, loops_per_ms=1)
             print(f"  {name}, {interpreters} interpreters", file=sys.stderr, flush=True)
             try:
-                sizes = resident_sizes(settings, requests)
+                warm_up, *parts = run_parts(settings, options.requests)
             except (ServerError, LoadError) as error:
                 print(f"FAILED: {name}, {interpreters} interpreters: {error}", flush=True)
                 failed = True
                 continue
-            growth = (sizes[-1] - sizes[0]) / requests
-            cells = [f"{size / report.MIB:.2f}" for size in sizes]
-            lines.append([name, str(interpreters), *cells, f"{growth:.2f}"])
-            taken.append({"app": name, "interpreters": interpreters, "rss_bytes": sizes, "bytes_per_request": growth})
-    print(f"growth of the resident size over {requests} requests")
+            requests = sum(part.requests for part in parts)
+            growth = (parts[-1].rss_bytes - warm_up.rss_bytes) / requests
+            cells = [f"{part.rss_bytes / report.MIB:.2f}" for part in (warm_up, *parts)]
+            lines.append([name, str(interpreters), *cells, str(requests), f"{growth:.2f}"])
+            readings = {"warm_up": vars(warm_up), "parts": [vars(part) for part in parts]}
+            taken.append({"app": name, "interpreters": interpreters, **readings, "bytes_per_request": growth})
+    print("growth of the resident size with requests, after warming up")
     print(report.aligned(lines))
-    content: dict[str, object] = {"case": "memory", "warm_up": WARM_UP_REQUESTS, "requests": requests, "runs": taken}
+    content: dict[str, object] = {"case": "memory", "runs": taken}
     report.write(options.results / "memory.json", content, installed, machine)
     return 1 if failed else 0
 

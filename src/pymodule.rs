@@ -45,6 +45,9 @@ fn main(py: Python<'_>, argv: Vec<std::ffi::OsString>) -> PyResult<i32> {
     // Detached for the server's whole life: this thread is the reactor.
     let status = py.detach(|| {
         cli::main(argv, |config| {
+            if let Err(error) = forget_activation() {
+                tracing::warn!("cannot unset LISTEN_FDS: {error}");
+            }
             let stopped = server::run(&config, &interpreter);
             leave = stopped.leave;
             stopped.status
@@ -59,6 +62,18 @@ fn main(py: Python<'_>, argv: Vec<std::ffi::OsString>) -> PyResult<i32> {
             Ok(status)
         }
     }
+}
+
+/// Unsets what systemd told about its sockets, once it has been read: they are ours, not those of the
+/// programs that the application starts (sd_listen_fds(3)).
+fn forget_activation() -> PyResult<()> {
+    Python::attach(|py| {
+        let environ = py.import("os")?.getattr("environ")?;
+        for name in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] {
+            environ.call_method1("pop", (name, py.None()))?;
+        }
+        Ok(())
+    })
 }
 
 /// What the server needs of the interpreter that it was started in.

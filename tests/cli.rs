@@ -342,7 +342,7 @@ fn help_groups_the_options_and_tells_their_defaults() {
 
 #[test]
 fn version_is_told_with_the_programs_name() {
-    let expected = format!("chaussette {}\n", env!("CARGO_PKG_VERSION"));
+    let expected = format!("chaussette {}\n", chaussette::config::VERSION);
     assert_eq!(parse(argv("--version"), &|_| None), Err(Outcome::Text(expected)));
 }
 

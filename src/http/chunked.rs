@@ -2,8 +2,9 @@
 //!
 //! Owns the position within one chunked body. Decodes nothing: hyper does, once these bytes are approved.
 
-use super::head::{HeadLimits, Then, header_line};
+use super::head::{HeadLimits, Then};
 use super::refusal::Refusal;
+use super::syntax::header_line;
 
 /// Bytes of one chunk's extensions. 4 KiB: nobody uses them, so more is an attack.
 const MAX_EXTENSION: usize = 4 * 1024;

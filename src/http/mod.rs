@@ -4,7 +4,7 @@
 //! never waits for a worker with anything but a task. Knows no Python.
 //!
 //! Within: `accept` makes connections of listeners; `connection` is one connection's life; `wire` stands
-//! between the socket and hyper, `head` and `chunked` check what passes; `request` and `body` lead in,
+//! between the socket and hyper, `head`, `chunked` and `syntax` check what passes; `request` and `body` lead in,
 //! `response` and `file` lead out; `link` is what they tell one another.
 
 mod accept;
@@ -18,6 +18,7 @@ mod refusal;
 mod request;
 mod response;
 mod socket;
+mod syntax;
 mod wire;
 
 use std::io;

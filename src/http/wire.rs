@@ -75,22 +75,21 @@ impl Wire {
 
     /// Looks at what is held.
     fn inspect(&mut self) {
-        let in_head = self.inspector.is_in_head();
         let seen = self.inspector.advance(&self.held);
         self.held.advance(seen.skipped);
         self.approved = seen.approved;
-        self.learn(in_head, &seen);
+        self.learn(&seen);
     }
 
     /// Acts on what the inspector found.
-    fn learn(&mut self, in_head: bool, seen: &Seen) {
-        if in_head && seen.approved > 0 {
+    fn learn(&mut self, seen: &Seen) {
+        if seen.opened {
             self.link.open(None);
         }
         match seen.then {
             Then::More => {}
             Then::End => self.link.request_ended(),
-            Then::Refused(refusal) if in_head && seen.approved == 0 => self.refuse(refusal),
+            Then::Refused(refusal) if self.inspector.is_in_head() => self.refuse(refusal),
             // hyper has the head, so the exchange learns it as an error of the body.
             Then::Refused(_) => self.input = Input::Refused,
         }
@@ -155,13 +154,12 @@ impl Wire {
             return Poll::Ready(Ok(()));
         }
         self.link.received();
-        let in_head = self.inspector.is_in_head();
         let seen = self.inspector.advance(bytes);
         let rest = bytes.get(seen.skipped..).unwrap_or_default();
         let (now, later) = rest.split_at_checked(seen.approved).unwrap_or((rest, &[]));
         cursor.put_slice(now);
         self.held.extend_from_slice(later);
-        self.learn(in_head, &seen);
+        self.learn(&seen);
         Poll::Ready(Ok(()))
     }
 
