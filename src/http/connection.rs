@@ -133,7 +133,7 @@ async fn answer(
         let front = Arc::clone(&front);
         tokio::spawn(async move { pump.run(&front).await });
     }
-    match answer.response(|| link.verdict() == Verdict::Left).await {
+    match answer.response(|| matches!(link.verdict(), Verdict::Left | Verdict::Gone)).await {
         Ok(response) => Ok(build(response, asked, &link)),
         Err(Missing::NeverTaken) => Ok(unavailable(&link)),
         Err(Missing::Failed(fault)) => from_fault(&fault, &asked, &link),

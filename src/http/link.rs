@@ -19,6 +19,11 @@ const LINGER: Duration = Duration::from_secs(2);
 /// its side and still waits gets its answer from any server that is not overloaded.
 const PATIENCE_WITH_LEFT: Duration = Duration::from_millis(50);
 
+/// How long a response that has begun may have nothing to send to a client that stopped sending. 1 s: one
+/// that merely shut down its side and waits is the exception; one that is gone holds an application that
+/// produces nothing for as long as it likes, since nothing is written that could fail.
+const PATIENCE_WITH_SILENCE: Duration = Duration::from_secs(1);
+
 /// How long a connection may take to its first request once the server drains. 1 s: it was accepted, so its
 /// request is most likely on the way.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
@@ -77,6 +82,8 @@ pub(super) enum Verdict {
     BodyTimeout,
     /// The client left while its request waited.
     Left,
+    /// The client left some time ago: a response that has nothing to send to it now is for nobody.
+    Gone,
 }
 
 /// What a deadline that has passed asks of the connection.
@@ -257,7 +264,7 @@ impl Link {
         };
         let awaited = turn.awaited.map(|(awaited, since)| turn.patience(awaited, since, limits));
         let stalled = turn.stalled.map(|since| since + limits.body_timeout);
-        let left = turn.left.filter(|_| turn.may_give_up()).map(|since| since + PATIENCE_WITH_LEFT);
+        let left = turn.left.and_then(|since| Some(turn.next_doubt(since)?.0));
         soonest(soonest(awaited, stalled), left)
     }
 
@@ -268,8 +275,10 @@ impl Link {
             turn.reset = true;
             return Due::Drop;
         }
-        if turn.may_give_up() && turn.left.is_some_and(|since| since + PATIENCE_WITH_LEFT <= now) {
-            turn.verdict = Verdict::Left;
+        if let Some((at, verdict)) = turn.left.and_then(|since| turn.next_doubt(since))
+            && at <= now
+        {
+            turn.verdict = verdict;
             return Due::Poll;
         }
         match turn.awaited {
@@ -320,8 +329,12 @@ impl Turn {
         }
     }
 
-    /// Whether the request may still be waiting for a worker, and nobody gave it up.
-    fn may_give_up(&self) -> bool {
-        self.answer == Answer::Open && self.verdict == Verdict::Fine
+    /// What is concluded next of a client that stopped sending at `since`, and when.
+    fn next_doubt(&self, since: Instant) -> Option<(Instant, Verdict)> {
+        match (self.answer, self.verdict) {
+            (Answer::Open, Verdict::Fine) => Some((since + PATIENCE_WITH_LEFT, Verdict::Left)),
+            (Answer::Open, Verdict::Left) => Some((since + PATIENCE_WITH_SILENCE, Verdict::Gone)),
+            _ => None,
+        }
     }
 }

@@ -17,7 +17,7 @@ use hyper::header::{
 use hyper::{Method, StatusCode, Uri, Version};
 
 use super::file::FilePieces;
-use super::link::Link;
+use super::link::{Link, Verdict};
 use super::refusal::Refusal;
 use crate::exchange::{ChunkReader, Fault, Response, ResponseBody};
 
@@ -261,10 +261,14 @@ impl Counted {
                 return Poll::Ready(Some(Err(Aborted(std::mem::take(why)))));
             }
             Pieces::Bytes(bytes) => Ok(Some(std::mem::take(bytes)).filter(|bytes| !bytes.is_empty())),
-            Pieces::Stream(chunks) => match ready!(chunks.poll_chunk(cx)) {
-                Some(Ok(chunk)) => Ok(Some(chunk)),
-                Some(Err(fault)) => Err(fault.to_string()),
-                None => Ok(None),
+            Pieces::Stream(chunks) => match chunks.poll_chunk(cx) {
+                Poll::Ready(Some(Ok(chunk))) => Ok(Some(chunk)),
+                Poll::Ready(Some(Err(fault))) => Err(fault.to_string()),
+                Poll::Ready(None) => Ok(None),
+                Poll::Pending if self.link.verdict() == Verdict::Gone => {
+                    return Poll::Ready(Some(Err(Aborted("the client left".to_owned()))));
+                }
+                Poll::Pending => return Poll::Pending,
             },
             Pieces::File(file) => ready!(file.poll_piece(cx)).map_err(|error| format!("file: {error}")),
         };
