@@ -78,7 +78,7 @@ def _spread(values: list[float]) -> float:
 
 def table(rounds: dict[str, list[Round]]) -> str:
     """Return the medians of each server, with their ratios to the first one's, which is ours where it took part."""
-    headings = ["server", "rounds", "requests/s", "ratio", "CPU us/req", "ratio", "p50 ms", "p99 ms"]
+    headings = ["server", "requests/s", "ratio", "CPU us/req", "ratio", "least", "p50 ms", "p99 ms"]
     lines = [[*headings, "RSS MiB before", "after", "spread", "errors"]]
     first: dict[str, float] | None = None
     for name, taken in rounds.items():
@@ -88,11 +88,11 @@ def table(rounds: dict[str, list[Round]]) -> str:
         first = first or middle
         rate, cpu = (_ratio(middle, first, judged) for judged in JUDGED)
         figures = [f"{middle['requests_per_second']:.0f}", rate, f"{middle['cpu_us_per_request']:.1f}", cpu]
+        # Neighbours only ever add to it: on a noisy machine the best round is the nearest to the truth.
+        figures.append(f"{min(each.cpu_us_per_request for each in taken):.1f}")
         times = [f"{middle['p50_ms']:.2f}", f"{middle['p99_ms']:.2f}"]
         sizes = [f"{middle['rss_before_mib']:.1f}", f"{middle['rss_after_mib']:.1f}"]
-        lines.append(
-            [name, str(len(taken)), *figures, *times, *sizes, f"{spread(taken):.0%}", f"{middle['errors']:.0f}"]
-        )
+        lines.append([name, *figures, *times, *sizes, f"{spread(taken):.0%}", f"{middle['errors']:.0f}"])
     return aligned(lines)
 
 

@@ -209,6 +209,8 @@ def main(arguments: list[str]) -> int:
         settings = Settings(case.app, case.workers, cpus_for(case)[0], environment.BIN, loops_per_ms)
         comparison = Comparison(case, names, settings, options)
         comparison.run()
+        taken = max(map(len, comparison.rounds.values()))
+        print(f"medians of {taken} rounds of {options.seconds} s; ratios to the first line; least: of all rounds")
         print(report.table(comparison.rounds))
         for note in comparison.notes:
             print(f"note: {note}")

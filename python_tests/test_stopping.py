@@ -181,7 +181,7 @@ def test_atexit_handlers_run_and_what_was_printed_is_flushed(server, isolation):
         assert site.out.count(f"goodbye from {number}\n") == 1
 
 
-@pytest.mark.parametrize("path", ["daemon", "daemon_busy"])
+@pytest.mark.parametrize("path", ["daemon", "daemon_busy", "daemon_printing"])
 @pytest.mark.parametrize("isolation", [pytest.param("own-gil", marks=pytest.mark.own_gil), "main"])
 def test_a_daemon_thread_that_is_alive_at_the_end_never_aborts_the_process(server, path, isolation):
     site = server("apps.threads_left:app", "--interpreters", "2", "--isolation", isolation)

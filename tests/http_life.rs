@@ -97,9 +97,12 @@ fn a_client_that_shut_its_side_still_gets_its_answer() {
     let mut client = site.connect();
     client.send(get("/slow"));
     client.leave();
-    gate.begun();
-    // Longer than a queued request of a client that left is kept.
-    std::thread::park_timeout(Duration::from_millis(120));
+    assert_eq!(gate.begun(), "/slow");
+    // A queued request of a client that left later is given up: by then the first would have been, too.
+    let mut later = site.connect();
+    later.send(get("/queued"));
+    later.leave();
+    assert_eq!(later.answer().status, 503);
     gate.go.send(()).unwrap();
     assert_eq!(client.answer().text(), "/slow");
     assert!(client.is_closed());
@@ -107,12 +110,19 @@ fn a_client_that_shut_its_side_still_gets_its_answer() {
 
 #[test]
 fn pipelined_requests_are_all_answered_to_a_client_that_shut_its_side() {
-    let site = Site::new(hello);
+    let (site, gate) = Gate::site(one_worker());
     let mut client = site.connect();
-    client.send(GET.repeat(5));
+    client.send(get("/slow") + &get("/quick").repeat(5));
     client.leave();
+    gate.begun();
+    let mut later = site.connect();
+    later.send(get("/queued"));
+    later.leave();
+    assert_eq!(later.answer().status, 503);
+    gate.go.send(()).unwrap();
+    assert_eq!(client.answer().text(), "/slow");
     for _ in 0..5 {
-        assert_eq!(client.answer().text(), "Hello, World!");
+        assert_eq!(client.answer().text(), "/quick");
     }
     assert!(client.is_closed());
 }

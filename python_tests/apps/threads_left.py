@@ -24,6 +24,17 @@ def daemon_busy(environ, start_response):
     return answer(start_response, {"interpreter": environ["chaussette.interpreter"]})
 
 
+def daemon_printing(environ, start_response):
+    """Holds the lock of stdout most of the time: CPython aborts when it finds it held at the end."""
+
+    def talk():
+        while True:
+            print("talking")
+
+    threading.Thread(target=talk, daemon=True).start()
+    return answer(start_response, {"interpreter": environ["chaussette.interpreter"]})
+
+
 def endless(environ, start_response):
     threading.Thread(target=queue.Queue().get, daemon=False).start()
     return answer(start_response, {"interpreter": environ["chaussette.interpreter"]})
@@ -38,4 +49,4 @@ def pooled(environ, start_response):
     return answer(start_response, {"result": pool.submit(sum, [1, 2]).result()})
 
 
-app = by_path(daemon, daemon_busy, endless, timer, pooled)
+app = by_path(daemon, daemon_busy, daemon_printing, endless, timer, pooled)

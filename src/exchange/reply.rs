@@ -252,6 +252,11 @@ impl ReplyBody {
         }
     }
 
+    /// Whether the client is still there, as far as is known.
+    pub fn is_wanted(&self) -> bool {
+        !self.slot.unwanted.load(Ordering::Relaxed)
+    }
+
     /// Wakes the reactor for what was sent.
     pub fn ring(&self) {
         self.slot.bell.ring();

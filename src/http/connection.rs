@@ -4,16 +4,16 @@
 //! this connection only, because it runs as a task of its own.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use hyper::StatusCode;
 use hyper::body::Incoming;
+use hyper::rt::Write;
 use hyper::service::service_fn;
 
-use super::Front;
 use super::body::gather;
 use super::link::{Due, Link, Verdict};
 use super::refusal::Refusal;
@@ -21,49 +21,117 @@ use super::request::{TOO_LARGE, prepare};
 use super::response::{Aborted, Asked, Reply, build, from_fault, refuse, unavailable};
 use super::socket::Socket;
 use super::wire::Wire;
+use super::{Front, Limits};
 use crate::dispatch::Refused;
 use crate::exchange::{self, BodyError, Connection, Exchange, Missing};
 
 /// Serves requests until the client, the server or a deadline ends the connection.
 pub(super) async fn serve(socket: Socket, connection: Arc<Connection>, front: Arc<Front>) {
     let link = Arc::new(Link::new());
-    let wire = Wire::new(socket, Arc::clone(&front), Arc::clone(&link));
-    let service = {
-        let (front, link) = (Arc::clone(&front), Arc::clone(&link));
-        service_fn(move |request| {
+    let mut wire = Wire::new(socket, Arc::clone(&front), Arc::clone(&link));
+    let draining = pin!(front.drain.draining());
+    let mut minder = Minder { link: &link, front: &front, draining, told: Told::Never, alarm: Alarm::new() };
+    while minder.await_request(&mut wire).await {
+        let service = service_fn(|request| {
             answer(request, Arc::clone(&connection), Arc::clone(&front), Arc::clone(&link))
-        })
-    };
-    let mut conversation = pin!(front.protocol.serve_connection(wire, service));
-    let mut draining = pin!(front.drain.draining());
-    let mut alarm = Alarm::new();
-    let mut is_draining = false;
-    poll_fn(|cx| {
-        if !is_draining && draining.as_mut().poll(cx).is_ready() {
-            is_draining = true;
-            link.drain();
+        });
+        // Boxed, so that a connection that sleeps is small.
+        let mut conversation = Box::new(front.protocol.serve_connection(wire, service));
+        match minder.mind(&mut conversation).await {
+            Due::Sleep => wire = conversation.into_parts().io,
+            _ => return,
         }
-        loop {
-            if let Poll::Ready(ended) = conversation.as_mut().poll(cx) {
-                if let Err(error) = ended {
-                    tracing::debug!("connection ended: {error}");
+    }
+    minder.close(wire).await;
+}
+
+/// Minds a connection's deadlines and the drain, while something else goes on.
+struct Minder<'a, D> {
+    link: &'a Link,
+    front: &'a Front,
+    draining: Pin<&'a mut D>,
+    told: Told,
+    alarm: Alarm,
+}
+
+/// Whether the drain knows which task to wake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Never,
+    Once,
+}
+
+impl<D: Future<Output = ()>> Minder<'_, D> {
+    /// What is due now. The task is woken when that changes.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Due {
+        let has_news = self.told == Told::Never || self.front.drain.is_draining();
+        if has_news && !self.link.is_draining() {
+            self.told = Told::Once;
+            if self.draining.as_mut().poll(cx).is_ready() {
+                self.link.drain();
+            }
+        }
+        self.alarm.poll(cx, self.link, &self.front.limits)
+    }
+
+    /// Waits, without hyper and its buffers, for a request's head. False: none will come.
+    async fn await_request(&mut self, wire: &mut Wire) -> bool {
+        self.link.fall_asleep();
+        poll_fn(|cx| {
+            loop {
+                if let Poll::Ready(comes) = wire.poll_request(cx) {
+                    self.link.wake_up();
+                    return Poll::Ready(matches!(comes, Ok(true)));
                 }
-                return Poll::Ready(());
+                match self.poll(cx) {
+                    Due::Poll => {}
+                    // It came at the last moment, and is not to be lost.
+                    Due::Drop if wire.has_input() => {
+                        self.link.received();
+                        return Poll::Pending;
+                    }
+                    Due::Drop => return Poll::Ready(false),
+                    Due::Nothing | Due::Sleep => return Poll::Pending,
+                }
             }
-            match alarm.poll(cx, &link, &front) {
-                Due::Poll => {}
-                Due::Nothing => return Poll::Pending,
-                Due::Drop => return Poll::Ready(()),
+        })
+        .await
+    }
+
+    /// Lets hyper converse until it ends ([`Due::Drop`]), or until no request has come for a while.
+    async fn mind<C: Future<Output = hyper::Result<()>> + Unpin>(&mut self, conversation: &mut C) -> Due {
+        poll_fn(|cx| {
+            loop {
+                if let Poll::Ready(ended) = Pin::new(&mut *conversation).poll(cx) {
+                    if let Err(error) = ended {
+                        tracing::debug!("connection ended: {error}");
+                    }
+                    return Poll::Ready(Due::Drop);
+                }
+                match self.poll(cx) {
+                    Due::Poll => {}
+                    Due::Nothing => return Poll::Pending,
+                    due => return Poll::Ready(due),
+                }
             }
-        }
-    })
-    .await;
+        })
+        .await
+    }
+
+    /// Closes a connection on which nothing is going on.
+    async fn close(&mut self, mut wire: Wire) {
+        poll_fn(|cx| match Pin::new(&mut wire).poll_shutdown(cx) {
+            Poll::Pending if self.poll(cx) == Due::Drop => Poll::Ready(()),
+            closed => closed.map(drop),
+        })
+        .await;
+    }
 }
 
 /// The connection's one timer. It is set anew only when something is due sooner than it rings: a connection
 /// that serves a million requests sets it once in a while, not a million times.
 struct Alarm {
-    sleep: std::pin::Pin<Box<tokio::time::Sleep>>,
+    sleep: Pin<Box<tokio::time::Sleep>>,
     rings: Option<Instant>,
 }
 
@@ -72,9 +140,9 @@ impl Alarm {
         Self { sleep: Box::pin(tokio::time::sleep_until(Instant::now().into())), rings: None }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>, link: &Link, front: &Front) -> Due {
+    fn poll(&mut self, cx: &mut Context<'_>, link: &Link, limits: &Limits) -> Due {
         loop {
-            let Some(deadline) = link.deadline(&front.limits) else { return Due::Nothing };
+            let Some(deadline) = link.deadline(limits) else { return Due::Nothing };
             if self.rings.is_none_or(|rings| deadline < rings) {
                 self.sleep.as_mut().reset(deadline.into());
                 self.rings = Some(deadline);
@@ -85,7 +153,7 @@ impl Alarm {
                 return Due::Nothing;
             }
             self.rings = None;
-            match link.overdue(&front.limits, Instant::now()) {
+            match link.overdue(limits, Instant::now()) {
                 Due::Nothing => {}
                 due => return due,
             }

@@ -1,9 +1,10 @@
 //! What the wire below hyper, the exchange above it and the connection around it tell one another.
 //!
 //! Owns the state of one connection's present turn: what is awaited from the client and since when, how far
-//! the answer is. Does no input or output. All of it happens on the reactor's thread; the mutex is never
-//! contended and is there because tokio's tasks must be `Send`.
+//! the answer is. Does no input or output. All of it happens on the reactor's thread; mutex and atomics are
+//! never contended and are there because tokio's tasks must be `Send`.
 
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -14,6 +15,10 @@ use super::refusal::Refusal;
 /// How long a client may take to read a refusal before the connection is closed under it, and how long an
 /// unread request body is taken in after its answer. 2 s: several round trips on a bad line.
 const LINGER: Duration = Duration::from_secs(2);
+
+/// How long after a request hyper and its buffers are kept for the next one. 1 s: longer than between the
+/// requests of one page; what is idle for longer costs a sixth of the memory (measured: 12 KiB, then 2).
+const DOZE: Duration = Duration::from_secs(1);
 
 /// How long a request waits in the queue after its client stopped sending. 50 ms: a client that shut down
 /// its side and still waits gets its answer from any server that is not overloaded.
@@ -41,15 +46,63 @@ pub(super) enum Awaited {
     Close,
 }
 
-/// How far the answer to the present request is.
+/// How far request and answer are, as the wire sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Answer {
-    /// No request is open.
+pub(super) enum Exchange {
+    /// No request, or a part of a head.
     None,
     /// hyper has the request's head.
     Open,
-    /// hyper has taken all of the response, but perhaps not written it.
+    /// The answer is written, though the request is not read to its end.
+    Unread,
+}
+
+/// What was written when hyper had nothing left to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flushed {
+    Nothing,
+    /// What comes before a break: the exchange waits for it.
+    Part,
+    Answer,
+}
+
+/// What the connection concluded from its client's silence; the wire and the exchange act on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Verdict {
+    Fine,
+    HeadTimeout,
+    BodyTimeout,
+    /// The client left while its request waited.
+    Left,
+    /// The client left some time ago: a response that has nothing to send to it now is for nobody.
+    Gone,
+}
+
+/// What a deadline that has passed asks of the connection.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    Nothing,
+    /// A verdict was passed: poll hyper again.
+    Poll,
+    /// No request comes for now: put hyper away.
+    Sleep,
+    /// There is nothing left to wait for.
+    Drop,
+}
+
+/// How far the answer to the present request is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// No request is open, or its answer is written.
+    None,
+    /// Some of it is still to come.
+    Due,
+    /// hyper has all of it, but has perhaps not written it.
     Given,
+    /// It ends here, once hyper has written what it has.
+    Breaking,
+    Broken,
 }
 
 #[derive(Debug)]
@@ -65,40 +118,19 @@ struct Turn {
     served: u64,
     /// What the next head that hyper sees stands for.
     refusal: Option<Refusal>,
-    verdict: Verdict,
-    flushed: bool,
-    wants_flush: bool,
     draining: Option<Instant>,
     reset: bool,
-}
-
-/// What the connection decided about its client's silence; the wire and the exchange act on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    Fine,
-    /// Idle for too long, or the server drains: no further request.
-    Closing,
-    HeadTimeout,
-    BodyTimeout,
-    /// The client left while its request waited.
-    Left,
-    /// The client left some time ago: a response that has nothing to send to it now is for nobody.
-    Gone,
-}
-
-/// What a deadline that has passed asks of the connection.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Due {
-    Nothing,
-    /// A verdict was passed: poll hyper again.
-    Poll,
-    /// There is nothing left to wait for.
-    Drop,
+    /// There is no hyper now.
+    asleep: bool,
 }
 
 #[derive(Debug)]
 pub(super) struct Link {
     turn: Mutex<Turn>,
+    // Asked several times a request, so apart from the rest. One thread: there is no order to keep.
+    verdict: AtomicU8,
+    is_draining: AtomicBool,
+    awaits_flush: AtomicBool,
 }
 
 impl Link {
@@ -112,12 +144,13 @@ impl Link {
                 unread: None,
                 served: 0,
                 refusal: None,
-                verdict: Verdict::Fine,
-                flushed: false,
-                wants_flush: false,
                 draining: None,
                 reset: false,
+                asleep: true,
             }),
+            verdict: AtomicU8::new(Verdict::Fine as u8),
+            is_draining: AtomicBool::new(false),
+            awaits_flush: AtomicBool::new(false),
         }
     }
 
@@ -138,46 +171,38 @@ impl Link {
         if !matches!(turn.awaited, Some((Awaited::Head | Awaited::Close, _))) {
             turn.awaited = None;
         }
-        if turn.verdict == Verdict::Closing {
-            turn.verdict = Verdict::Fine;
-        }
-    }
-
-    /// The request was read to its end.
-    pub(super) fn request_ended(&self) {
-        let mut turn = self.turn.lock();
-        if turn.answer == Answer::Given && turn.unread.take().is_some() {
-            turn.answer = Answer::None;
-            turn.awaited = Some((Awaited::Request, Instant::now()));
-        }
     }
 
     /// hyper is given a head; with a refusal, one that stands for it.
     pub(super) fn open(&self, refusal: Option<Refusal>) {
         let mut turn = self.turn.lock();
-        turn.answer = Answer::Open;
+        turn.answer = Answer::Due;
         turn.awaited = None;
         turn.refusal = refusal;
         turn.unread = None;
         turn.served += 1;
-        turn.flushed = false;
-        turn.wants_flush = false;
+        if let Some(left) = &mut turn.left {
+            // One of several requests that the client sent before it left: each gets the same patience.
+            *left = Instant::now();
+            self.verdict.store(Verdict::Fine as u8, Ordering::Relaxed);
+        }
     }
 
-    pub(super) fn is_open(&self) -> bool {
-        self.turn.lock().answer != Answer::None
+    /// The request, unread when its answer was written, was read to its end after all.
+    pub(super) fn read_to_end(&self) {
+        let mut turn = self.turn.lock();
+        turn.unread = None;
+        turn.awaited = Some((Awaited::Request, Instant::now()));
     }
 
     /// The client shut its sending side.
     pub(super) fn note_left(&self) {
-        let mut turn = self.turn.lock();
-        turn.left.get_or_insert_with(Instant::now);
+        self.turn.lock().left.get_or_insert_with(Instant::now);
     }
 
     /// Some of the response could not be written.
     pub(super) fn stalls(&self) {
-        let mut turn = self.turn.lock();
-        turn.stalled.get_or_insert_with(Instant::now);
+        self.turn.lock().stalled.get_or_insert_with(Instant::now);
     }
 
     /// Some of the response was written.
@@ -185,28 +210,31 @@ impl Link {
         self.turn.lock().stalled = None;
     }
 
-    /// Everything hyper had was written. Whether the task must be polled again.
-    pub(super) fn flushed(&self, request: RequestState) -> bool {
-        let mut turn = self.turn.lock();
-        turn.flushed = true;
-        if turn.answer == Answer::Given {
-            let now = Instant::now();
-            match request {
-                RequestState::Read { more_waits } => {
-                    turn.answer = Answer::None;
-                    turn.awaited = Some((Awaited::Request, now));
-                    return more_waits || turn.draining.is_some() || turn.left.is_some();
-                }
-                RequestState::Unread => {
-                    turn.unread.get_or_insert(now);
-                }
-            }
-        }
-        std::mem::take(&mut turn.wants_flush)
+    /// Whether anybody wants to know that all is written.
+    pub(super) fn awaits_flush(&self) -> bool {
+        self.awaits_flush.load(Ordering::Relaxed)
     }
 
-    pub(super) fn verdict(&self) -> Verdict {
-        self.turn.lock().verdict
+    /// Everything hyper had was written; `after` is how things stand if that was the whole answer.
+    pub(super) fn flushed(&self, after: Exchange) -> Flushed {
+        self.awaits_flush.store(false, Ordering::Relaxed);
+        let mut turn = self.turn.lock();
+        match turn.answer {
+            Answer::Given => {
+                let now = Instant::now();
+                turn.answer = Answer::None;
+                match after {
+                    Exchange::Unread => turn.unread = Some(now),
+                    Exchange::None | Exchange::Open => turn.awaited = Some((Awaited::Request, now)),
+                }
+                Flushed::Answer
+            }
+            Answer::Breaking => {
+                turn.answer = Answer::Broken;
+                Flushed::Part
+            }
+            Answer::None | Answer::Due | Answer::Broken => Flushed::Nothing,
+        }
     }
 
     /// Whether the socket is to be reset rather than closed.
@@ -223,25 +251,21 @@ impl Link {
     /// The response is wholly in hyper's hands.
     pub(super) fn given(&self) {
         let mut turn = self.turn.lock();
-        if turn.answer == Answer::Open {
+        if turn.answer == Answer::Due {
             turn.answer = Answer::Given;
+            self.awaits_flush.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Some of the response goes to hyper.
-    pub(super) fn buffered(&self) {
-        self.turn.lock().flushed = false;
-    }
-
-    /// Whether all that hyper was given is written; if not, asks for a poll when it is.
-    pub(super) fn is_flushed(&self) -> bool {
+    /// The response breaks off. True once the client has what hyper was given before; until then, the task is
+    /// polled again when that is so.
+    pub(super) fn may_break(&self) -> bool {
         let mut turn = self.turn.lock();
-        turn.wants_flush = !turn.flushed;
-        turn.flushed
-    }
-
-    pub(super) fn is_draining(&self) -> bool {
-        self.turn.lock().draining.is_some()
+        if turn.answer == Answer::Due {
+            turn.answer = Answer::Breaking;
+            self.awaits_flush.store(true, Ordering::Relaxed);
+        }
+        turn.answer == Answer::Broken
     }
 
     /// The connection ends badly, and nothing but a reset can say so.
@@ -251,8 +275,34 @@ impl Link {
 
     // ---- told by the connection
 
+    pub(super) fn verdict(&self) -> Verdict {
+        const KNOWN: [Verdict; 5] =
+            [Verdict::Fine, Verdict::HeadTimeout, Verdict::BodyTimeout, Verdict::Left, Verdict::Gone];
+        let verdict = usize::from(self.verdict.load(Ordering::Relaxed));
+        KNOWN.get(verdict).copied().unwrap_or(Verdict::Fine)
+    }
+
+    fn pass(&self, verdict: Verdict) -> Due {
+        self.verdict.store(verdict as u8, Ordering::Relaxed);
+        Due::Poll
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Relaxed)
+    }
+
     pub(super) fn drain(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
         self.turn.lock().draining.get_or_insert_with(Instant::now);
+    }
+
+    /// hyper is put away. The time since the last request goes on.
+    pub(super) fn fall_asleep(&self) {
+        self.turn.lock().asleep = true;
+    }
+
+    pub(super) fn wake_up(&self) {
+        self.turn.lock().asleep = false;
     }
 
     /// When something is due next, if nothing happens before.
@@ -264,7 +314,7 @@ impl Link {
         };
         let awaited = turn.awaited.map(|(awaited, since)| turn.patience(awaited, since, limits));
         let stalled = turn.stalled.map(|since| since + limits.body_timeout);
-        let left = turn.left.and_then(|since| Some(turn.next_doubt(since)?.0));
+        let left = turn.next_doubt(self.verdict()).map(|(at, _)| at);
         soonest(soonest(awaited, stalled), left)
     }
 
@@ -275,51 +325,39 @@ impl Link {
             turn.reset = true;
             return Due::Drop;
         }
-        if let Some((at, verdict)) = turn.left.and_then(|since| turn.next_doubt(since))
+        if let Some((at, verdict)) = turn.next_doubt(self.verdict())
             && at <= now
         {
-            turn.verdict = verdict;
-            return Due::Poll;
+            return self.pass(verdict);
         }
-        match turn.awaited {
-            Some((awaited, since)) if turn.patience(awaited, since, limits) <= now => {
-                turn.awaited = None;
-                match awaited {
-                    Awaited::Close => return Due::Drop,
-                    Awaited::Body if turn.unread.is_some() => return Due::Drop,
-                    Awaited::Request => turn.verdict = Verdict::Closing,
-                    Awaited::Head => turn.verdict = Verdict::HeadTimeout,
-                    Awaited::Body => turn.verdict = Verdict::BodyTimeout,
-                }
-                Due::Poll
-            }
-            _ => Due::Nothing,
+        let Some((awaited, since)) = turn.awaited else { return Due::Nothing };
+        if turn.patience(awaited, since, limits) > now {
+            return Due::Nothing;
         }
+        match awaited {
+            Awaited::Request if !turn.asleep => return Due::Sleep,
+            Awaited::Request | Awaited::Close => return Due::Drop,
+            Awaited::Body if turn.unread.is_some() => return Due::Drop,
+            Awaited::Head | Awaited::Body => {}
+        }
+        turn.awaited = None;
+        self.pass(if awaited == Awaited::Head { Verdict::HeadTimeout } else { Verdict::BodyTimeout })
     }
-}
-
-/// How much of the present request was read when its answer had been written.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum RequestState {
-    /// All of it.
-    Read {
-        more_waits: bool,
-    },
-    Unread,
 }
 
 impl Turn {
     /// Until when `awaited` may take.
     fn patience(&self, awaited: Awaited, since: Instant, limits: &Limits) -> Instant {
         match awaited {
-            Awaited::Request => match self.draining {
-                Some(drained) if self.served == 0 => {
-                    (since + limits.header_timeout).min(drained + FIRST_REQUEST)
-                }
-                Some(drained) => drained,
-                None if self.served == 0 => since + limits.header_timeout,
-                None => since + limits.keep_alive,
-            },
+            Awaited::Request => {
+                let idle = if self.served == 0 { limits.header_timeout } else { limits.keep_alive };
+                let until = match self.draining {
+                    Some(drained) if self.served == 0 => (since + idle).min(drained + FIRST_REQUEST),
+                    Some(drained) => drained,
+                    None => since + idle,
+                };
+                if self.asleep { until } else { until.min(since + DOZE) }
+            }
             Awaited::Head => since + limits.header_timeout,
             Awaited::Body => match self.unread {
                 Some(answered) => answered + LINGER,
@@ -329,11 +367,12 @@ impl Turn {
         }
     }
 
-    /// What is concluded next of a client that stopped sending at `since`, and when.
-    fn next_doubt(&self, since: Instant) -> Option<(Instant, Verdict)> {
-        match (self.answer, self.verdict) {
-            (Answer::Open, Verdict::Fine) => Some((since + PATIENCE_WITH_LEFT, Verdict::Left)),
-            (Answer::Open, Verdict::Left) => Some((since + PATIENCE_WITH_SILENCE, Verdict::Gone)),
+    /// What is concluded next of a client that stopped sending, and when.
+    fn next_doubt(&self, verdict: Verdict) -> Option<(Instant, Verdict)> {
+        let since = self.left?;
+        match (self.answer, verdict) {
+            (Answer::Due, Verdict::Fine) => Some((since + PATIENCE_WITH_LEFT, Verdict::Left)),
+            (Answer::Due, Verdict::Left) => Some((since + PATIENCE_WITH_SILENCE, Verdict::Gone)),
             _ => None,
         }
     }

@@ -62,7 +62,7 @@ pub(super) fn build(response: Response, asked: Asked, link: &Arc<Link>) -> Reply
         return failure(StatusCode::INTERNAL_SERVER_ERROR, link);
     }
     let mut headers = head.headers;
-    for name in &HOP_BY_HOP {
+    while let Some(name) = headers.keys().find(|name| HOP_BY_HOP.contains(name)).cloned() {
         headers.remove(name);
     }
     let declared = match declared_length(&headers) {
@@ -255,7 +255,7 @@ impl Counted {
         }
         let piece = match &mut self.pieces {
             Pieces::Broken(why) => {
-                if !self.link.is_flushed() {
+                if !self.link.may_break() {
                     return Poll::Pending;
                 }
                 return Poll::Ready(Some(Err(Aborted(std::mem::take(why)))));
@@ -327,9 +327,6 @@ impl Body for Outgoing {
             Self::Whole { bytes, .. } => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::Counted(counted) => {
                 let piece = ready!(counted.poll_piece(cx));
-                if let Some(Ok(_)) = piece {
-                    counted.link.buffered();
-                }
                 Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
             }
         }

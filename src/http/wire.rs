@@ -12,12 +12,13 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
+use hyper::StatusCode;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Front;
 use super::head::{Inspector, Seen, Then};
-use super::link::{Awaited, Link, RequestState, Verdict};
+use super::link::{Awaited, Exchange, Flushed, Link, Verdict};
 use super::refusal::Refusal;
 use super::socket::Socket;
 
@@ -42,6 +43,7 @@ pub(super) struct Wire {
     /// How much at the start of `held` hyper may have.
     approved: usize,
     input: Input,
+    exchange: Exchange,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +60,16 @@ enum Input {
 impl Wire {
     pub(super) fn new(socket: Socket, front: Arc<Front>, link: Arc<Link>) -> Self {
         let inspector = Inspector::new(front.limits.head());
-        Self { socket, front, link, inspector, held: BytesMut::new(), approved: 0, input: Input::Open }
+        Self {
+            socket,
+            front,
+            link,
+            inspector,
+            held: BytesMut::new(),
+            approved: 0,
+            input: Input::Open,
+            exchange: Exchange::None,
+        }
     }
 
     /// Passes on what is approved.
@@ -84,11 +95,16 @@ impl Wire {
     /// Acts on what the inspector found.
     fn learn(&mut self, seen: &Seen) {
         if seen.opened {
+            self.exchange = Exchange::Open;
             self.link.open(None);
         }
         match seen.then {
             Then::More => {}
-            Then::End => self.link.request_ended(),
+            Then::End if self.exchange == Exchange::Unread => {
+                self.exchange = Exchange::None;
+                self.link.read_to_end();
+            }
+            Then::End => {}
             Then::Refused(refusal) if self.inspector.is_in_head() => self.refuse(refusal),
             // hyper has the head, so the exchange learns it as an error of the body.
             Then::Refused(_) => self.input = Input::Refused,
@@ -104,6 +120,7 @@ impl Wire {
         self.held = BytesMut::from(stand_in);
         self.approved = stand_in.len();
         self.input = Input::Refused;
+        self.exchange = Exchange::Open;
         self.link.open(Some(refusal));
     }
 
@@ -140,8 +157,7 @@ impl Wire {
             }
             return Poll::Ready(Ok(()));
         }
-        let front = Arc::clone(&self.front);
-        let mut scratch = front.scratch.lock();
+        let mut scratch = self.front.scratch.lock();
         let most = cursor.remaining().min(scratch.len());
         let mut buffer = ReadBuf::new(scratch.get_mut(..most).unwrap_or_default());
         match Pin::new(&mut self.socket).poll_read(cx, &mut buffer) {
@@ -149,16 +165,20 @@ impl Wire {
             Poll::Pending => return self.waits(),
         }
         let bytes = buffer.filled();
-        if bytes.is_empty() {
-            self.ended();
-            return Poll::Ready(Ok(()));
-        }
-        self.link.received();
+        let is_end = bytes.is_empty();
         let seen = self.inspector.advance(bytes);
         let rest = bytes.get(seen.skipped..).unwrap_or_default();
         let (now, later) = rest.split_at_checked(seen.approved).unwrap_or((rest, &[]));
         cursor.put_slice(now);
         self.held.extend_from_slice(later);
+        drop(scratch);
+        if is_end {
+            self.ended();
+            return Poll::Ready(Ok(()));
+        }
+        if !seen.opened {
+            self.link.received();
+        }
         self.learn(&seen);
         Poll::Ready(Ok(()))
     }
@@ -188,24 +208,80 @@ impl Wire {
         Poll::Pending
     }
 
-    /// Acts on what the connection decided. True: hyper shall see the end of the input.
-    fn obey(&mut self) -> io::Result<bool> {
+    /// What hyper's wish to read comes to.
+    fn next(&mut self) -> io::Result<Next> {
+        self.obey()?;
+        if self.approved > 0 {
+            return Ok(Next::Deliver);
+        }
+        let is_open = self.exchange != Exchange::None;
+        match self.input {
+            _ if is_open && self.inspector.is_at_end() => Ok(Next::Watch),
+            Input::Refused if is_open && self.inspector.is_in_head() => Ok(Next::Wait),
+            Input::Refused if is_open => Err(io::ErrorKind::InvalidData.into()),
+            Input::Refused | Input::ThrownAway(_) => Ok(Next::End),
+            _ if self.inspector.is_at_end() => {
+                if self.link.is_draining() && !self.held.is_empty() {
+                    self.link.awaits(Awaited::Request);
+                    return Ok(Next::Wait);
+                }
+                self.inspector.begin();
+                self.inspect();
+                self.next()
+            }
+            Input::Ended if self.inspector.is_in_head() && !self.held.is_empty() => {
+                self.refuse(Refusal::bad_request("the request's head is incomplete"));
+                Ok(Next::Deliver)
+            }
+            Input::Ended => Ok(Next::End),
+            Input::Open => Ok(Next::Read),
+        }
+    }
+
+    /// Acts on what the connection decided.
+    fn obey(&mut self) -> io::Result<()> {
         match self.link.verdict() {
             Verdict::HeadTimeout if self.inspector.is_in_head() && self.input == Input::Open => {
                 self.refuse(Refusal::new(
-                    hyper::StatusCode::REQUEST_TIMEOUT,
+                    StatusCode::REQUEST_TIMEOUT,
                     "the request's head took longer than --header-timeout",
                 ));
-                Ok(false)
+                Ok(())
             }
             Verdict::BodyTimeout => Err(io::ErrorKind::TimedOut.into()),
-            // A request may have come since: it lies in the kernel, and is not to be lost.
-            Verdict::Closing if self.held.is_empty() || self.link.is_draining() => {
-                Ok(!(self.held.is_empty() && self.socket.has_input()))
-            }
-            _ => Ok(false),
+            _ => Ok(()),
         }
     }
+
+    /// While there is no hyper: waits until there is something for it. False: the client has closed.
+    pub(super) fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        loop {
+            match self.next()? {
+                Next::Deliver => return Poll::Ready(Ok(true)),
+                Next::Read => {
+                    if ready!(self.poll_more(cx, READ))? {
+                        self.inspect();
+                    }
+                }
+                Next::Watch | Next::Wait => return Poll::Pending,
+                Next::End => return Poll::Ready(Ok(false)),
+            }
+        }
+    }
+
+    /// Whether bytes lie in the kernel that the reactor has not told of yet.
+    pub(super) fn has_input(&self) -> bool {
+        self.socket.has_input()
+    }
+}
+
+enum Next {
+    Deliver,
+    /// Nothing more before the refusal is answered, or at all.
+    Wait,
+    Watch,
+    End,
+    Read,
 }
 
 impl Read for Wire {
@@ -216,45 +292,16 @@ impl Read for Wire {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let room = cursor.remaining();
-        loop {
-            if this.approved > 0 {
-                this.deliver(&mut cursor);
+        while cursor.remaining() == room {
+            match this.next()? {
+                Next::Deliver => this.deliver(&mut cursor),
+                Next::Read => ready!(this.poll_next(cx, &mut cursor))?,
+                Next::Watch => return this.watch(cx),
+                Next::Wait => return Poll::Pending,
+                Next::End => break,
             }
-            if cursor.remaining() < room {
-                return Poll::Ready(Ok(()));
-            }
-            if this.obey()? {
-                return Poll::Ready(Ok(()));
-            }
-            if this.approved > 0 {
-                continue;
-            }
-            if this.inspector.is_at_end() || this.input == Input::Refused {
-                if this.link.is_open() {
-                    if this.inspector.is_at_end() {
-                        return this.watch(cx);
-                    }
-                    return match this.inspector.is_in_head() {
-                        true => Poll::Pending,
-                        false => Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
-                    };
-                }
-                if this.input == Input::Refused {
-                    return Poll::Ready(Ok(()));
-                }
-                this.inspector.begin();
-                this.inspect();
-                continue;
-            }
-            if this.input == Input::Ended {
-                if this.inspector.is_in_head() && !this.held.is_empty() {
-                    this.refuse(Refusal::bad_request("the request's head is incomplete"));
-                    continue;
-                }
-                return Poll::Ready(Ok(()));
-            }
-            ready!(this.poll_next(cx, &mut cursor))?;
         }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -303,11 +350,20 @@ impl Write for Wire {
 
     /// hyper calls it when it has nothing left to write.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let request = match self.inspector.is_at_end() || self.input == Input::Refused {
-            true => RequestState::Read { more_waits: !self.held.is_empty() },
-            false => RequestState::Unread,
-        };
-        if self.link.flushed(request) {
+        let this = self.get_mut();
+        if !this.link.awaits_flush() {
+            return Poll::Ready(Ok(()));
+        }
+        let is_read = this.inspector.is_at_end() || this.input == Input::Refused;
+        let after = if is_read { Exchange::None } else { Exchange::Unread };
+        match this.link.flushed(after) {
+            Flushed::Answer => this.exchange = after,
+            Flushed::Part => cx.waker().wake_by_ref(),
+            Flushed::Nothing => {}
+        }
+        let has_more = !this.held.is_empty() || this.input != Input::Open;
+        if this.exchange == Exchange::None && has_more {
+            // Nothing else would make hyper read again.
             cx.waker().wake_by_ref();
         }
         Poll::Ready(Ok(()))

@@ -250,6 +250,7 @@ impl Tools {
             tracing::info!("interpreter {number}: {method} {uri}: {fault}");
             return;
         }
+        let client_left = responder.lost_client(at);
         let (what, report) = match failure {
             Failure::Raised(error) => ("application raised", self.report(at, &error)),
             Failure::NotBytes(what) => ("application gave a body that is not bytes", what),
@@ -260,6 +261,13 @@ impl Tools {
             Progress::HeadSent => " after its response had begun: connection aborted",
             Progress::Complete => " after its response was complete",
         };
+        if client_left {
+            // What it raised is most likely about the client; nobody was waiting for it.
+            tracing::info!(
+                "interpreter {number}: {method} {uri}: {what} after its client had left\n{report}"
+            );
+            return;
+        }
         tracing::error!("interpreter {number}: {method} {uri}: {what}{after}\n{report}");
     }
 

@@ -23,6 +23,14 @@ struct Source {
     held: Bytes,
     rest: RequestBody,
     failed: Option<BodyError>,
+    span: Span,
+}
+
+/// Whether the request is still being served. A read after it is a mistake, not the end of the body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Span {
+    Open,
+    Over,
 }
 
 /// How much a read may return.
@@ -34,7 +42,9 @@ enum Size {
 
 impl Body {
     pub(super) fn new(body: RequestBody) -> Arc<Self> {
-        Arc::new(Self { source: Mutex::new(Source { held: Bytes::new(), rest: body, failed: None }) })
+        Arc::new(Self {
+            source: Mutex::new(Source { held: Bytes::new(), rest: body, failed: None, span: Span::Open }),
+        })
     }
 
     /// Why the body broke off, if it did and the application read that far.
@@ -42,12 +52,13 @@ impl Body {
         self.source.try_lock().and_then(|source| source.failed.clone())
     }
 
-    /// The request is over: what was not read is nobody's, and later reads find the end.
+    /// The request is over: what was not read is nobody's, and later reads are refused.
     pub(super) fn close(&self) {
         // Another thread of the application may sit in a read: it ends with the client or its timeout.
         if let Some(mut source) = self.source.try_lock() {
             source.rest = RequestBody::Empty;
             source.held = Bytes::new();
+            source.span = Span::Over;
         }
     }
 
@@ -131,6 +142,10 @@ impl Source {
     fn fill<'a>(&mut self, at: Attached<'a>) -> Result<bool, PythonError<'a>> {
         if !self.held.is_empty() {
             return Ok(true);
+        }
+        if self.span == Span::Over {
+            let message = "wsgi.input was read after its request had ended";
+            return Err(PythonError::new(at, ExceptionKind::ValueError, message));
         }
         let arrived = match &mut self.rest {
             RequestBody::Empty => return Ok(false),

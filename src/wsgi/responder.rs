@@ -110,6 +110,11 @@ impl Responder {
         }
     }
 
+    /// Whether the client left while the body was being sent.
+    pub(super) fn lost_client(&self, at: Attached<'_>) -> bool {
+        matches!(&*self.lock(at), Stage::Sending(body) if !body.is_wanted())
+    }
+
     /// Rings the reactor for what was sent.
     fn ring(&self, at: Attached<'_>) {
         if let Stage::Sending(body) = &*self.lock(at) {
@@ -230,7 +235,15 @@ impl Class for StartResponse {
         let Some(chunk) = chunk else {
             return Err(PythonError::new(at, ExceptionKind::TypeError, "write() takes one bytes object"));
         };
-        self.0.send(at, chunk)?;
+        if matches!(&*self.0.lock(at), Stage::Over) {
+            let message = "write() was called after its response had ended";
+            return Err(PythonError::new(at, ExceptionKind::ValueError, message));
+        }
+        if self.0.send(at, chunk)? == Sent::Unwanted {
+            // Silence would let a loop of write() go on for ever.
+            let message = "the client left before the end of the response";
+            return Err(PythonError::new(at, ExceptionKind::OSError, message));
+        }
         self.0.ring(at);
         Ok(at.none())
     }

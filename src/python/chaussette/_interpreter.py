@@ -30,13 +30,17 @@ def prepare(path: list[str], argv: list[str], rescue: bool) -> None:
     """Give this interpreter the main one's `sys.path` and `sys.argv`; watch its extension modules."""
     sys.path[:] = path
     sys.argv[:] = argv
-    for stream in (sys.stdout, sys.stderr):
-        # An interpreter that cannot be ended is left behind, and what it had buffered with it: write by the line.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(line_buffering=True)
+    _write_by_the_line()
     if rescue or not getattr(sys, "_is_gil_enabled", lambda: True)():
         _watch_extensions(rescue)
     adopt_thread()
+
+
+def _write_by_the_line() -> None:
+    # An interpreter that cannot be ended is left behind, and what it had buffered with it.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True)
 
 
 def adopt_thread() -> None:
@@ -231,6 +235,7 @@ def find_hook(name: str, path: list[str]) -> object:
     from chaussette.util import import_string
 
     sys.path[:] = path
+    _write_by_the_line()
     hook = import_string(name)
     if not callable(hook):
         raise NotAnApplication(f"{name!r} is not callable: {hook!r}")
