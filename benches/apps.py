@@ -12,7 +12,6 @@ ours is the environ key by which benches/parallel.py sees where a request ran.
 
 import os
 import time
-from collections.abc import Callable
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 GREETING = b"Hello, World!"
@@ -31,16 +30,15 @@ def busy(loops: int) -> int:
 
 
 def calibrate() -> int:
-    """Return how many iterations of `busy` take 1 ms: of the quickest try, since noise only ever adds time."""
-    loops = 20_000
-    quickest = min(_seconds(busy, loops) for _ in range(100))
-    return max(1, round(loops * 0.001 / quickest))
-
-
-def _seconds(work: Callable[[int], int], loops: int) -> float:
-    began = time.perf_counter()
-    work(loops)
-    return time.perf_counter() - began
+    """Return how many iterations of `busy` take 1 ms: of the quickest try in a second, since noise only adds time."""
+    loops = 10_000
+    quickest = float("inf")
+    deadline = time.monotonic() + 1
+    while time.monotonic() < deadline:
+        began = time.perf_counter()
+        busy(loops)
+        quickest = min(quickest, time.perf_counter() - began)
+    return round(loops * 0.001 / quickest)
 
 
 def hello(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:

@@ -1,7 +1,7 @@
 """Where the servers are installed: benches/.venv, made from the Python that runs this.
 
 Owns benches/.venv and asks for the two Debian packages that are not Python's: wrk, and libev's headers for bjoern. What
-is missing and cannot be had is said loudly; only bjoern may be missing.
+is missing and cannot be had is said loudly; only what is compiled on installation may be missing.
 """
 
 import argparse
@@ -20,13 +20,18 @@ VENV = HERE / ".venv"
 BIN = VENV / "bin"
 # The slowest step is a release build of our own wheel on two busy cores.
 STEP_SECONDS = 1800
+# Distributions that need a C compiler, by server, and what follows when they cannot be built.
+COMPILED = {
+    "bjoern": ("bjoern", "bjoern is NOT MEASURED"),
+    "gunicorn": ("gunicorn_h1c", "gunicorn is measured with its SLOWER parser, in Python"),
+}
 
 
 @dataclass(frozen=True)
 class Environment:
     versions: dict[str, str]  # of the installed distributions, by lower-case name
     wheel: str  # file name and digest; empty when our own server takes no part
-    missing: dict[str, str]  # server: why it is not there
+    missing: dict[str, str]  # distribution that could not be built: what follows, and why
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -49,10 +54,14 @@ def prepare(wheel: Path | None, servers: list[str]) -> Environment:
     lines = [line.strip() for line in (HERE / "requirements.txt").read_text().splitlines()]
     requirements = [line for line in lines if line and not line.startswith("#")]
     pip = [str(BIN / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    _step([*pip, *(line for line in requirements if not line.startswith("bjoern"))])
+    compiled = {name: line for line in requirements for name, _ in COMPILED.values() if line.startswith(f"{name}==")}
+    _step([*pip, *(line for line in requirements if line not in compiled.values())])
     missing = {}
-    if "bjoern" in servers:
-        missing = _install_bjoern([*pip, *(line for line in requirements if line.startswith("bjoern"))])
+    for distribution, consequence in (COMPILED[server] for server in servers if server in COMPILED):
+        reason = _build([*pip, compiled[distribution]])
+        if reason:
+            missing[distribution] = f"{consequence}: {distribution} could not be built: {reason}"
+            print("!" * 100 + f"\n!!!! {missing[distribution]}\n" + "!" * 100, flush=True)
     ours = _install_ours(wheel, pip) if "chaussette" in servers else ""
     return Environment(_versions(), ours, missing)
 
@@ -118,17 +127,19 @@ def _step(command: list[str]) -> None:
         raise SystemExit(f"error: exited with {done.returncode}: {' '.join(command)}")
 
 
-def _install_bjoern(command: list[str]) -> dict[str, str]:
+def _build(command: list[str]) -> str:
+    """Install what has to be compiled; return why not, or nothing."""
+    # For bjoern.
     if not Path("/usr/include/ev.h").exists():
         _apt_install("libev-dev")
     done = subprocess.run(command, capture_output=True, text=True, timeout=STEP_SECONDS, check=False)
     if done.returncode == 0:
-        return {}
+        return ""
     lines = done.stderr.splitlines()
-    telling = [line.strip() for line in lines if "error:" in line] or lines[-1:]
-    reason = f"{telling[0] if telling else 'no message'} (cure: apt-get install libev-dev gcc)"
-    print("!" * 100 + f"\n!!!! bjoern is NOT MEASURED, it could not be installed: {reason}\n" + "!" * 100, flush=True)
-    return {"bjoern": reason}
+    # The compiler's or setuptools' complaint; this line of pip's own, which comes first, only says that there is one.
+    errors = [line.strip() for line in lines if "error:" in line and "subprocess-exited-with-error" not in line]
+    telling = errors or lines[-1:]
+    return f"{telling[0] if telling else 'pip said nothing'} (cure: apt-get install gcc libev-dev)"
 
 
 def _versions() -> dict[str, str]:

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from environment import Environment
 from measure import CONNECTIONS, MICROSECONDS, TICKS_PER_SECOND, Outcome, Usage
-from servers import COMMANDS
 
 MIB = 1024 * 1024
 
@@ -139,7 +138,7 @@ def write(path: Path, content: dict[str, object], environment: Environment, mach
         "machine": machine,
         "versions": environment.versions,
         "wheel": environment.wheel,
-        "not_measured": {name: environment.missing[name] for name in COMMANDS if name in environment.missing},
+        "missing": environment.missing,
         "connections": CONNECTIONS,
     }
     path.parent.mkdir(parents=True, exist_ok=True)

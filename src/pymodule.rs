@@ -41,27 +41,26 @@ fn main(py: Python<'_>, argv: Vec<std::ffi::OsString>) -> PyResult<i32> {
             _ => Threading::Gil,
         },
     };
-    let mut leave = Leave::Orderly;
     // Detached for the server's whole life: this thread is the reactor.
     let status = py.detach(|| {
-        cli::main(argv, |config| {
+        let mut leave = Leave::Orderly;
+        let status = cli::main(argv, |config| {
             if let Err(error) = forget_activation() {
                 tracing::warn!("cannot unset LISTEN_FDS: {error}");
             }
             let stopped = server::run(&config, &interpreter);
             leave = stopped.leave;
             stopped.status
-        })
-    });
-    match leave {
-        Leave::AtOnce => crate::interp::leave_at_once(status),
-        Leave::Orderly => {
-            // What Python does from here on (exit handlers, threads of an application in the main
-            // interpreter) must end as well.
-            crate::interp::leave_after(status, FINALIZATION)?;
-            Ok(status)
+        });
+        // Still detached: a stuck thread may hold the main interpreter's GIL for ever.
+        match leave {
+            Leave::AtOnce => crate::interp::leave_at_once(status),
+            // What Python does from here on (exit handlers, an application's threads in the main interpreter)
+            // must end as well.
+            Leave::Orderly => crate::interp::leave_after(status, FINALIZATION).map(|()| status),
         }
-    }
+    });
+    Ok(status?)
 }
 
 /// Unsets what systemd told about its sockets, once it has been read: they are ours, not those of the

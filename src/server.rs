@@ -163,7 +163,16 @@ async fn live<W: Workplace>(
         census = supervisor.drain(deadline) => census,
         () = told_to_hurry(&mut signals) => supervisor.drain(Instant::now()).await,
     };
-    let hooked = hook(config, workplace, config.hooks.post.as_deref());
+    let post = config.hooks.post.as_deref();
+    let hooked = if census.stuck > 0 && plan.home == Home::Main {
+        // It may hold the GIL that the hook would wait for.
+        post.inspect(|name| {
+            tracing::warn!("hook {name} is not run: a thread is stuck in the main interpreter")
+        });
+        Ok(())
+    } else {
+        hook(config, workplace, post)
+    };
     ended(census, hooked)
 }
 

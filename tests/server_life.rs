@@ -261,7 +261,8 @@ fn it_serves_says_so_and_ends_with_0() {
     let mut minded = Minded::start("plain", "--interpreters 2 --threads 2");
     minded.line("Application is <scripted>");
     let port = minded.port();
-    assert!(get(port, "/").ends_with("from 0") || get(port, "/").ends_with("from 1"));
+    let answer = get(port, "/");
+    assert!(answer.ends_with("from 0") || answer.ends_with("from 1"), "{answer}");
     minded.signal(Signal::TERM);
     let (status, said) = minded.ended();
     assert_eq!(status, 0, "{said}");
