@@ -1,6 +1,6 @@
 """What a server used and what a load got from it: /proc and wrk.
 
-Owns readings. Starts wrk and nothing else; ends it in the time it was given. Knows no server: one is a session id, that
+Owns readings. Starts wrk and nothing else, and ends it in time. Knows no server: one is a session id, that
 is the process id of its first process, since each server is started in a session of its own.
 """
 
@@ -16,6 +16,8 @@ HERE = Path(__file__).parent
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 MICROSECONDS = 1_000_000
 CONNECTIONS = 64
+# What others may take of all CPUs' time before it is worth a note: an idle machine's own daemons take less.
+QUIET_CPUS = 0.1
 # Beyond its own duration: connecting, and 2 s for which wrk waits for late replies.
 WRK_GRACE_SECONDS = 30
 
@@ -117,6 +119,28 @@ def wait_until_idle(session: int, deadline_seconds: float) -> None:
         if now - before <= 1 / TICKS_PER_SECOND:
             return
         before = now
+
+
+def neighbours_cpus() -> float:
+    """Return how many CPUs' worth of time others take: called while nothing of ours runs."""
+    busy, began = _busy_seconds(), time.monotonic()
+    time.sleep(0.5)
+    return (_busy_seconds() - busy) / (time.monotonic() - began)
+
+
+def _busy_seconds() -> float:
+    # user nice system idle iowait irq softirq steal: proc_stat(5). What follows is in user and nice already.
+    fields = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return (sum(fields) - fields[3] - fields[4]) / TICKS_PER_SECOND
+
+
+def wait_until_quiet(deadline_seconds: float) -> float:
+    """Return `neighbours_cpus` once it is small, or as it is at the deadline."""
+    deadline = time.monotonic() + deadline_seconds
+    taken = neighbours_cpus()
+    while taken > QUIET_CPUS and time.monotonic() < deadline:
+        taken = neighbours_cpus()
+    return taken
 
 
 def run_wrk(port: int, load: Load) -> Outcome:

@@ -23,7 +23,7 @@ import apps
 import environment
 import report
 import servers
-from measure import Load, LoadError, run_wrk, usage, wait_until_idle
+from measure import QUIET_CPUS, Load, LoadError, neighbours_cpus, run_wrk, usage, wait_until_idle
 from report import Round
 from servers import Probe, Server, ServerError, Settings
 
@@ -126,6 +126,7 @@ class Comparison:
         self.notes: list[str] = []
 
     def run(self) -> None:
+        neighbours = [neighbours_cpus()]
         done = 0
         while done < self.options.rounds:
             self._round(done)
@@ -137,6 +138,9 @@ class Comparison:
             done += 1
         if self._noisy():
             self._note(f"still noisy after {done} rounds: {self._noisy()}; read these figures with care")
+        neighbours.append(neighbours_cpus())
+        if max(neighbours) > QUIET_CPUS:
+            self._note(f"others kept {neighbours[0]:.1f} CPUs busy before this case, {neighbours[1]:.1f} after it")
         for name, taken in self.rounds.items():
             wrong = sum(each.errors for each in taken)
             if wrong:
@@ -201,7 +205,8 @@ def main(arguments: list[str]) -> int:
     print(f"CPython {platform.python_version()}; load average before: {machine['load_average_before'][0]}")
     if len(os.sched_getaffinity(0)) < 2:
         print("note: only one CPU: wrk and the servers share it, and two workers gain nothing")
-    names = [name for name in options.servers if name not in installed.missing]
+    # Ours first: the ratios are to the first.
+    names = [name for name in servers.COMMANDS if name in options.servers and name not in installed.missing]
     failed = False
     for key in options.cases:
         case = CASES[key]

@@ -60,7 +60,13 @@ fn main(py: Python<'_>, argv: Vec<std::ffi::OsString>) -> PyResult<i32> {
             Leave::Orderly => crate::interp::leave_after(status, FINALIZATION).map(|()| status),
         }
     });
-    Ok(status?)
+    let status = status?;
+    // Only an application in the main interpreter has started threads here.
+    let running: usize = py.import("chaussette._interpreter")?.getattr("finish_main")?.call0()?.extract()?;
+    if running > 0 {
+        crate::interp::leave_at_once(status);
+    }
+    Ok(status)
 }
 
 /// Unsets what systemd told about its sockets, once it has been read: they are ours, not those of the

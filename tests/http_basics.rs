@@ -290,3 +290,19 @@ fn report(exchange: Exchange) {
     let text = format!("{} {path} {query} host={host} client={client}", request.method);
     exchange.reply.respond(head(200, &[]), text.into());
 }
+
+#[test]
+fn a_unix_socket_is_served_like_any_other() {
+    let path = std::env::temp_dir().join(format!("chaussette-http-{}.sock", std::process::id()));
+    let site = Site::on(&chaussette::config::Address::Unix(path.clone()), report);
+    let mut stream = std::os::unix::net::UnixStream::connect(&path).unwrap();
+    stream.set_read_timeout(Some(support::PATIENCE)).unwrap();
+    let request = "GET /a HTTP/1.1\r\nHost: x\r\n\r\nGET /b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
+    let mut answers = String::new();
+    std::io::Read::read_to_string(&mut stream, &mut answers).unwrap();
+    assert!(answers.contains("\r\n\r\nGET /a  host=x client=unix"), "{answers}");
+    assert!(answers.ends_with("\r\n\r\nGET /b  host=x client=unix"), "{answers}");
+    drop(site);
+    assert!(!path.exists());
+}

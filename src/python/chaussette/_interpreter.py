@@ -7,6 +7,7 @@ sub-interpreters.
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import importlib.machinery
 import io
@@ -252,17 +253,35 @@ def run_hook(name: str, path: list[str], options: dict[str, object]) -> None:
 def finish(end: bool) -> None:
     """Run what Python runs at the end of an interpreter: join its threads, call exit handlers, flush.
 
-    With `end` this interpreter ends after it; without, it is the main one, which Python itself ends.
+    With `end` this interpreter ends after it; without, it is the main one, for which `finish_main` does it.
     """
     if end:
-        try:
-            threading._shutdown()
-        except BaseException:
-            traceback.print_exc()
-        atexit._run_exitfuncs()
+        _run_exit_handlers()
+    _flush()
+    leave_thread()
+
+
+def finish_main() -> int:
+    """Do the same for the main interpreter, on its main thread; return how many of its threads still run.
+
+    With any left Python must not end it: CPython aborts when a daemon thread holds a lock that it needs then.
+    """
+    _run_exit_handlers()
+    _flush()
+    return _thread._count()
+
+
+def _run_exit_handlers() -> None:
+    try:
+        threading._shutdown()
+    except BaseException:
+        traceback.print_exc()
+    atexit._run_exitfuncs()
+
+
+def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except (AttributeError, OSError, ValueError):
             pass
-    leave_thread()
