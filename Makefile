@@ -15,8 +15,8 @@ build: ## build the wheel for the CPython found, print its path
 test: ## format, lints, Rust tests without and with Python, wheel, pytest on it, the same on a free-threaded CPython
 	@exec .ci/test
 
-bench: ## side by side with other servers: requests/s, CPU per request, latency, memory
-	@python=$$(.ci/find-python) && exec "$$python" benches/run.py
+bench: ## side by side with other servers, two interpreters against one, memory per request (BENCH="run --cases hello1": one of them)
+	@exec benches/run $(BENCH)
 
 clean: ## remove what was built here; the free-threaded CPython in ~/.cache/chaussette stays
 	@rm -rf target dist .venv .cache .pytest_cache .ruff_cache
