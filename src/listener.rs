@@ -16,6 +16,7 @@ use std::io;
 use std::net::{SocketAddr, SocketAddrV4, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::net::{AddressFamily, SocketAddrAny};
@@ -34,6 +35,8 @@ pub struct Listener {
     /// As asked for, with the port that the kernel chose if 0 was asked.
     address: Address,
     local: Local,
+    /// A stranger has cleared O_NONBLOCK since we set it.
+    meddled: AtomicBool,
 }
 
 /// Where a listening socket is bound.
@@ -123,7 +126,7 @@ impl Listener {
         let socket = socket?;
         let local = local(&socket).map_err(AdoptError::System)?;
         stay_nonblocking(socket.as_fd()).map_err(AdoptError::System)?;
-        Ok(Self { _file: None, socket, address: address.clone(), local })
+        Ok(Self { _file: None, socket, address: address.clone(), local, meddled: AtomicBool::new(false) })
     }
 
     fn bound(
@@ -137,7 +140,8 @@ impl Listener {
             if let (Address::Tcp { port, .. }, Local::Inet(actual)) = (&mut address, local) {
                 *port = actual.port();
             }
-            Ok(Self { _file: file, socket, address, local })
+            stay_nonblocking(socket.as_fd()).map_err(BindError::System)?;
+            Ok(Self { _file: file, socket, address, local, meddled: AtomicBool::new(false) })
         };
         open().map_err(|why| OpenError::Bind { address: address.clone(), why })
     }
@@ -150,9 +154,12 @@ impl Listener {
         // O_NONBLOCK lives on the open file description, which is shared: a sibling that calls
         // setblocking(True) on an adopted socket (Chaussette 1.3 does, at its start) clears it for
         // us too, and the accept of an empty queue would then hold the reactor until somebody
-        // connects. So it is looked at before every accept, for 0.1 µs. The time between the look
-        // and the accept stays open; a stranger hits it at most once in its life.
-        stay_nonblocking(self.socket.as_fd())?;
+        // connects. So it is looked at before every accept, for 0.1 µs. Where it was found cleared,
+        // it may be again between the look and the accept: `is_meddled_with` says so, and the caller
+        // accepts where waiting does no harm.
+        if stay_nonblocking(self.socket.as_fd())? == Before::Blocking {
+            self.meddled.store(true, Ordering::Relaxed);
+        }
         let (socket, from) = accept_nonblocking(self.socket.as_fd())?;
         Ok(match self.local {
             Local::Unix => (Stream::Unix(socket.into()), Peer::Unix),
@@ -163,6 +170,12 @@ impl Listener {
                 (Stream::Tcp(socket.into()), Peer::Inet(canonical(from)))
             }
         })
+    }
+
+    /// Whether somebody who shares the socket makes it blocking: [`Listener::accept`] may then wait.
+    #[must_use]
+    pub fn is_meddled_with(&self) -> bool {
+        self.meddled.load(Ordering::Relaxed)
     }
 
     /// What stands after `Serving on` in the log: the address as asked for, with the actual port.
@@ -221,13 +234,21 @@ impl AsRawFd for Listener {
     }
 }
 
+/// How a socket was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Before {
+    NonBlocking,
+    Blocking,
+}
+
 /// Sets O_NONBLOCK unless it is set.
-fn stay_nonblocking(socket: BorrowedFd<'_>) -> io::Result<()> {
+fn stay_nonblocking(socket: BorrowedFd<'_>) -> io::Result<Before> {
     let flags = fcntl_getfl(socket)?;
-    if !flags.contains(OFlags::NONBLOCK) {
-        fcntl_setfl(socket, flags | OFlags::NONBLOCK)?;
+    if flags.contains(OFlags::NONBLOCK) {
+        return Ok(Before::NonBlocking);
     }
-    Ok(())
+    fcntl_setfl(socket, flags | OFlags::NONBLOCK)?;
+    Ok(Before::Blocking)
 }
 
 /// accept4(2) with SOCK_NONBLOCK and SOCK_CLOEXEC.

@@ -306,3 +306,16 @@ fn a_unix_socket_is_served_like_any_other() {
     drop(site);
     assert!(!path.exists());
 }
+
+#[test]
+fn an_upgrade_that_nobody_offers_is_ignored() {
+    let site = Site::new(hello);
+    let mut client = site.connect();
+    for _ in 0..3 {
+        client.send("GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c, websocket\r\n\r\n");
+        assert_eq!(client.answer().text(), "Hello, World!");
+    }
+    client.send("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    assert_eq!(client.answer().text(), "Hello, World!");
+    assert!(client.is_closed());
+}

@@ -4,13 +4,15 @@
 //! never shut down, and what is in its backlog when we stop stays there for whoever serves it next.
 
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 
 use super::Front;
@@ -50,12 +52,12 @@ pub(super) async fn accept(listener: Listener, front: Arc<Front>) -> io::Result<
 
 /// Ends, and forgets the listener, as soon as the server drains.
 async fn accept_all(listener: Listener, front: &Arc<Front>, connections: &mut JoinSet<()>) -> io::Result<()> {
-    let mut warned: Option<Instant> = None;
-    let (server_name, server_port) = listener.server_name_port();
+    let name = Name::of(&listener);
+    let mut exhaustion = Exhaustion { warned: None };
     let listener = register(listener)?;
     let draining = front.drain.draining();
     tokio::pin!(draining);
-    loop {
+    while !listener.get_ref().is_meddled_with() {
         let mut ready = tokio::select! {
             biased;
             () = &mut draining => return Ok(()),
@@ -67,27 +69,13 @@ async fn accept_all(listener: Listener, front: &Arc<Front>, connections: &mut Jo
         };
         for _ in 0..AT_ONCE {
             match listener.get_ref().accept() {
-                Ok((stream, peer)) => {
-                    let connection = Connection {
-                        client: client(&peer),
-                        server_name: server_name.clone(),
-                        server_port: server_port.clone(),
-                        scheme: Scheme::Http,
-                    };
-                    spawn(stream, connection, front, connections);
-                }
+                Ok(accepted) => spawn(accepted, &name, front, connections),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     ready.clear_ready();
                     break;
                 }
                 Err(error) if is_exhausted(&error) => {
-                    if warned.is_none_or(|warned| warned.elapsed() >= WARN_EVERY) {
-                        warned = Some(Instant::now());
-                        let fd = listener.as_raw_fd();
-                        tracing::warn!(
-                            "cannot accept on file descriptor {fd}, trying again: {error}; raise `ulimit -n`"
-                        );
-                    }
+                    exhaustion.report(&listener, &error);
                     tokio::select! {
                         biased;
                         () = &mut draining => return Ok(()),
@@ -101,6 +89,104 @@ async fn accept_all(listener: Listener, front: &Arc<Front>, connections: &mut Jo
         }
         tokio::task::yield_now().await;
     }
+    tracing::warn!(
+        "another process makes the socket of file descriptor {} blocking: a thread of its own accepts on it from here on",
+        listener.as_raw_fd()
+    );
+    accept_by_thread(listener.into_inner(), &name, front, connections).await
+}
+
+/// As `accept_all`, for a socket on which accept(2) may wait: it does so on a thread of its own.
+async fn accept_by_thread(
+    listener: Listener,
+    name: &Name,
+    front: &Arc<Front>,
+    connections: &mut JoinSet<()>,
+) -> io::Result<()> {
+    let (sender, mut accepted) = mpsc::channel(AT_ONCE);
+    let (told, stop) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    std::thread::Builder::new()
+        .name("accept".to_owned())
+        .spawn(move || accept_on_this_thread(&listener, &told, &sender))?;
+    let draining = front.drain.draining();
+    tokio::pin!(draining);
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut draining => break,
+            Some(ended) = connections.join_next() => report(ended),
+            next = accepted.recv() => match next {
+                Some(next) => spawn(next, name, front, connections),
+                None => return Err(io::Error::other("the thread that accepts has ended")),
+            },
+        }
+    }
+    // Its end of the pipe closes, which wakes the thread, unless it waits in accept(2): then it ends with the
+    // process, and what it was about to hand over is taken until then.
+    drop(stop);
+    while let Ok(Some(next)) = tokio::time::timeout(BACK_OFF, accepted.recv()).await {
+        spawn(next, name, front, connections);
+    }
+    Ok(())
+}
+
+fn accept_on_this_thread(listener: &Listener, told: &OwnedFd, out: &mpsc::Sender<(Stream, Peer)>) {
+    let mut exhaustion = Exhaustion { warned: None };
+    loop {
+        let mut watched = [PollFd::new(listener, PollFlags::IN), PollFd::new(told, PollFlags::IN)];
+        match poll(&mut watched, None) {
+            Ok(_) => {}
+            Err(Errno::INTR) => continue,
+            Err(error) => {
+                tracing::error!("cannot wait for connections: {error}");
+                return;
+            }
+        }
+        if !watched[1].revents().is_empty() {
+            return;
+        }
+        match listener.accept() {
+            Ok(accepted) => {
+                if out.blocking_send(accepted).is_err() {
+                    return;
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if is_exhausted(&error) => {
+                exhaustion.report(listener, &error);
+                std::thread::park_timeout(BACK_OFF);
+            }
+            Err(error) => tracing::debug!("connection lost before it was accepted: {error}"),
+        }
+    }
+}
+
+/// What requests on a listener are told that this server is called.
+struct Name {
+    server_name: String,
+    server_port: String,
+}
+
+impl Name {
+    fn of(listener: &Listener) -> Self {
+        let (server_name, server_port) = listener.server_name_port();
+        Self { server_name, server_port }
+    }
+}
+
+/// Says now and then that descriptors are used up.
+struct Exhaustion {
+    warned: Option<Instant>,
+}
+
+impl Exhaustion {
+    fn report(&mut self, listener: &impl AsRawFd, error: &io::Error) {
+        if self.warned.is_none_or(|warned| warned.elapsed() >= WARN_EVERY) {
+            self.warned = Some(Instant::now());
+            let fd = listener.as_raw_fd();
+            tracing::warn!("cannot accept on file descriptor {fd}, trying again: {error}; raise `ulimit -n`");
+        }
+    }
 }
 
 /// Waits for a listener's readiness with the reactor.
@@ -112,7 +198,13 @@ fn register(listener: Listener) -> io::Result<AsyncFd<Listener>> {
     AsyncFd::with_interest(listener, Interest::READABLE)
 }
 
-fn spawn(stream: Stream, connection: Connection, front: &Arc<Front>, connections: &mut JoinSet<()>) {
+fn spawn((stream, peer): (Stream, Peer), name: &Name, front: &Arc<Front>, connections: &mut JoinSet<()>) {
+    let connection = Connection {
+        client: client(&peer),
+        server_name: name.server_name.clone(),
+        server_port: name.server_port.clone(),
+        scheme: Scheme::Http,
+    };
     match Socket::new(stream) {
         Ok(socket) => {
             connections.spawn(serve(socket, Arc::new(connection), Arc::clone(front)));

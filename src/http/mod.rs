@@ -130,6 +130,7 @@ fn protocol(limits: &Limits) -> http1::Builder {
     protocol
         .header_read_timeout(None)
         .max_buf_size(HYPER_BUFFER.max(limits.max_header_size + wire::READ))
+        .max_header_size(limits.max_header_size + wire::READ)
         .title_case_headers(true);
     if limits.max_headers > HYPER_HEADERS {
         protocol.max_headers(limits.max_headers);

@@ -263,6 +263,10 @@ impl Counted {
             Pieces::Bytes(bytes) => Ok(Some(std::mem::take(bytes)).filter(|bytes| !bytes.is_empty())),
             Pieces::Stream(chunks) => match chunks.poll_chunk(cx) {
                 Poll::Ready(Some(Ok(chunk))) => Ok(Some(chunk)),
+                Poll::Ready(Some(Err(Fault::Client(error)))) => {
+                    // Nobody is left to tell, and it is nobody's mistake here.
+                    return Poll::Ready(Some(Err(Aborted(error.to_string()))));
+                }
                 Poll::Ready(Some(Err(fault))) => Err(fault.to_string()),
                 Poll::Ready(None) => Ok(None),
                 Poll::Pending if self.link.verdict() == Verdict::Gone => {

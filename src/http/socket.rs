@@ -47,9 +47,9 @@ impl Socket {
     }
 
     /// Makes closing throw away what is not sent yet and tell the client so.
-    pub(super) fn reset_on_close(&self, after: Duration) {
+    pub(super) fn reset_on_close(&self) {
         // Fails only for a socket that is gone, which is as well.
-        let _ = self.as_socket().set_linger(Some(after));
+        let _ = self.as_socket().set_linger(Some(Duration::ZERO));
     }
 }
 

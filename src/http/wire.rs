@@ -9,7 +9,6 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use hyper::StatusCode;
@@ -44,6 +43,8 @@ pub(super) struct Wire {
     approved: usize,
     input: Input,
     exchange: Exchange,
+    /// The socket took nothing of what hyper last wrote.
+    is_stalled: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +70,7 @@ impl Wire {
             approved: 0,
             input: Input::Open,
             exchange: Exchange::None,
+            is_stalled: false,
         }
     }
 
@@ -221,7 +223,8 @@ impl Wire {
             Input::Refused if is_open => Err(io::ErrorKind::InvalidData.into()),
             Input::Refused | Input::ThrownAway(_) => Ok(Next::End),
             _ if self.inspector.is_at_end() => {
-                if self.link.is_draining() && !self.held.is_empty() {
+                if !self.held.is_empty() && self.front.drain.is_draining() {
+                    // Pipelined behind the last answer: not begun any more.
                     self.link.awaits(Awaited::Request);
                     return Ok(Next::Wait);
                 }
@@ -269,9 +272,9 @@ impl Wire {
         }
     }
 
-    /// Whether bytes lie in the kernel that the reactor has not told of yet.
+    /// Whether the first bytes of a request lie in the kernel, and the reactor has not told of them yet.
     pub(super) fn has_input(&self) -> bool {
-        self.socket.has_input()
+        self.held.is_empty() && self.socket.has_input()
     }
 }
 
@@ -306,10 +309,13 @@ impl Read for Wire {
 }
 
 impl Wire {
-    fn progress(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        match &written {
-            Poll::Pending => self.link.stalls(),
-            Poll::Ready(_) => self.link.wrote(),
+    fn progress(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if self.is_stalled != written.is_pending() {
+            self.is_stalled = written.is_pending();
+            match self.is_stalled {
+                true => self.link.stalls(),
+                false => self.link.wrote(),
+            }
         }
         written
     }
@@ -402,7 +408,7 @@ impl Write for Wire {
 impl Drop for Wire {
     fn drop(&mut self) {
         if self.link.is_reset() {
-            self.socket.reset_on_close(Duration::ZERO);
+            self.socket.reset_on_close();
         }
     }
 }

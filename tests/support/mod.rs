@@ -111,11 +111,12 @@ impl Site {
     }
 
     pub fn try_connect(&self) -> std::io::Result<Client> {
-        let stream = TcpStream::connect(self.address.unwrap())?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        stream.set_nodelay(true)?;
-        Ok(Client { stream, unread: Vec::new() })
+        Client::new(TcpStream::connect(self.address())?)
+    }
+
+    /// Where it listens, on TCP.
+    pub fn address(&self) -> SocketAddr {
+        self.address.unwrap()
     }
 
     /// Sends these bytes over a new connection and reads one answer.
@@ -161,6 +162,13 @@ pub struct Client {
 }
 
 impl Client {
+    pub fn new(stream: TcpStream) -> std::io::Result<Self> {
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, unread: Vec::new() })
+    }
+
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).unwrap();
     }
@@ -171,7 +179,7 @@ impl Client {
 
     /// Reads one answer; none if the connection ends before its first byte.
     pub fn try_answer(&mut self) -> Option<Answer> {
-        match self.fill() {
+        match if self.unread.is_empty() { self.fill() } else { Ok(true) } {
             Ok(true) => Some(self.answer()),
             Ok(false) => None,
             Err(why) => {
@@ -263,6 +271,14 @@ impl Client {
         let read = self.stream.read(&mut buffer).map_err(|error| error.to_string())?;
         self.unread.extend_from_slice(&buffer[..read]);
         Ok(read > 0)
+    }
+
+    /// Whether something can be read at this moment.
+    pub fn has_input(&self) -> bool {
+        self.stream.set_nonblocking(true).unwrap();
+        let peeked = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false).unwrap();
+        peeked.is_ok()
     }
 
     /// Whether the server has closed the connection, in order, with nothing more to read.
