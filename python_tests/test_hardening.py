@@ -27,6 +27,9 @@ def test_what_is_kept_of_a_request_is_harmless_after_its_end(keeping):
             results = connection.request("POST", "/use", body=b"of the next request").json()
             assert "of the next" not in str(results)
             assert results["start_response"] == "AssertionError"
+            # Neither the end of the body nor a taken block: a mistake, and told as one.
+            assert results["read"] == results["readline"] == results["iterate"] == "ValueError"
+            assert results["write"] == "ValueError"
             assert connection.get("/").json() == {"well": True}
 
 

@@ -16,6 +16,15 @@ use crate::bell::Bell;
 /// and what 1,000 uploads may hold stays below 256 MiB.
 const ROOM: usize = 256 * 1024;
 
+/// What a waiting chunk costs at least, in bytes: a body sent in chunks of one byte must not fill the channel with
+/// a hundred times its size in bookkeeping.
+const LEAST: usize = 64;
+
+/// What a waiting chunk counts for.
+fn cost(chunk: &Bytes) -> usize {
+    chunk.len().max(LEAST)
+}
+
 /// A request's body.
 #[derive(Debug)]
 pub enum RequestBody {
@@ -66,7 +75,7 @@ struct Pipe {
 #[derive(Debug)]
 struct State {
     chunks: std::collections::VecDeque<Bytes>,
-    /// Sum of the lengths of `chunks`.
+    /// What `chunks` count for.
     waiting: usize,
     end: Option<Result<(), BodyError>>,
     /// The sender's task, waiting for room or for the reader to go.
@@ -123,7 +132,7 @@ impl BodySender {
         if state.reader_gone || state.end.is_some() {
             return;
         }
-        state.waiting += chunk.len();
+        state.waiting += cost(&chunk);
         state.chunks.push_back(chunk);
         self.pipe.arrived.notify_all();
     }
@@ -184,7 +193,7 @@ impl BodyReader {
             return Some(Err(error.clone()));
         }
         if let Some(chunk) = state.chunks.pop_front() {
-            state.waiting -= chunk.len();
+            state.waiting -= cost(&chunk);
             if state.waiting <= ROOM / 2
                 && let Some(sender) = state.sender.take()
             {

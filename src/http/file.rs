@@ -40,6 +40,9 @@ impl FilePieces {
 
     /// The next piece. `None` when the file ended before the range did.
     pub(super) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+        if self.left == 0 {
+            return Poll::Ready(Ok(None));
+        }
         if self.reading.is_none()
             && let Some(piece) = read_cached(&self.file, self.offset, self.left.min(CACHED_PIECE))
         {
