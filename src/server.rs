@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::application::{Home, LoadError, Loader};
 use crate::bell::Bell;
 use crate::cli::ExitStatus;
-use crate::config::{self, Config, Isolation};
+use crate::config::{Config, Isolation};
 use crate::dispatch::{self, Dispatcher, WorkQueue};
 use crate::http::{self, FrontEnd};
 use crate::listener::Listener;
@@ -156,7 +156,7 @@ async fn live<W: Workplace>(
     announce(&listeners, plan, workplace.threading(), &ready);
 
     let (drainer, drain) = drain();
-    let front_end = FrontEnd::new(listeners, dispatcher, limits(&config.limits), drain);
+    let front_end = FrontEnd::new(listeners, dispatcher, config.limits, drain);
     let deadline = serve(front_end, &mut signals, &drainer, config.life.graceful_timeout).await;
 
     let census = tokio::select! {
@@ -310,17 +310,6 @@ async fn serve(front_end: FrontEnd, signals: &mut Signals, drainer: &Drainer, gr
     drainer.quick();
     let _ = serving.await;
     Instant::now() + QUICK
-}
-
-fn limits(limits: &config::Limits) -> http::Limits {
-    http::Limits {
-        max_body: limits.max_body,
-        max_header_size: limits.max_header_size,
-        max_headers: limits.max_headers,
-        header_timeout: limits.header_timeout,
-        body_timeout: limits.body_timeout,
-        keep_alive: limits.keep_alive,
-    }
 }
 
 async fn told_to_stop(signals: &mut Signals) -> Ask {

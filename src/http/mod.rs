@@ -23,13 +23,13 @@ mod wire;
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use hyper::server::conn::http1;
 use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 
+pub use crate::config::Limits;
 use crate::dispatch::Dispatcher;
 use crate::listener::Listener;
 use crate::shutdown::Drain;
@@ -43,23 +43,6 @@ const HYPER_BUFFER: usize = 128 * 1024;
 
 /// Threads that read files, at most. 16: more disks than that need more servers; an idle one ends.
 const FILE_THREADS: usize = 16;
-
-/// What a client may take, in bytes, numbers and time.
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// Bytes of a request body.
-    pub max_body: Option<u64>,
-    /// Bytes of a request's head, from the request line to the empty line.
-    pub max_header_size: usize,
-    /// Header lines of a request.
-    pub max_headers: usize,
-    /// From a head's first byte to its last, or from a connection to its first request.
-    pub header_timeout: Duration,
-    /// Silence within a request body, or a client that reads nothing of its response.
-    pub body_timeout: Duration,
-    /// Between two requests.
-    pub keep_alive: Duration,
-}
 
 impl Limits {
     fn head(&self) -> head::HeadLimits {
