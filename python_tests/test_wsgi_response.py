@@ -145,7 +145,9 @@ def test_head_has_the_head_of_get_and_no_body(site, path):
         get, head = connection.get(path), connection.request("HEAD", path)
         assert head.status == get.status
         assert head.body == b""
-        assert head.all("Content-Length") in (get.all("Content-Length"), [])
+        # A stream that has ended by the time it is looked at gets a length, else chunks: two answers may differ in
+        # that, but a length that is sent is that of GET's body (RFC 9110 section 8.6).
+        assert head.all("Content-Length") in ([], [str(len(get.body))])
         assert connection.get("/write_only").text == "all written"
 
 
