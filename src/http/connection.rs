@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use hyper::StatusCode;
 use hyper::body::Incoming;
+use hyper::header::HeaderMap;
 use hyper::rt::Write;
 use hyper::service::service_fn;
+use hyper::{StatusCode, Version};
 
 use super::body::gather;
 use super::link::{Due, Link, Verdict};
@@ -87,7 +88,7 @@ impl<D: Future<Output = ()>> Minder<'_, D> {
                     Due::Poll => {}
                     // It came at the last moment, and is not to be lost.
                     Due::Drop if wire.has_input() => {
-                        self.link.received();
+                        self.link.received(0);
                         return Poll::Pending;
                     }
                     Due::Drop => return Poll::Ready(false),
@@ -201,7 +202,13 @@ async fn answer(
         let front = Arc::clone(&front);
         tokio::spawn(async move { pump.run(&front).await });
     }
-    match answer.response(|| matches!(link.verdict(), Verdict::Left | Verdict::Gone)).await {
+    let left = || matches!(link.verdict(), Verdict::Left | Verdict::Gone);
+    // RFC 9110 §15.2: a client of HTTP/1.0 knows no interim responses.
+    let hint = |headers: &HeaderMap| match asked.version {
+        Version::HTTP_10 => {}
+        _ => link.aside.hint(headers),
+    };
+    match answer.response(left, hint).await {
         Ok(response) => Ok(build(response, asked, &link)),
         Err(Missing::NeverTaken) => Ok(unavailable(&link)),
         Err(Missing::Failed(fault)) => from_fault(&fault, &asked, &link),

@@ -84,6 +84,14 @@ impl Inspector {
         matches!(self.stage, Stage::Head(_))
     }
 
+    /// Bytes of the present body that are still to come, as far as its length says.
+    pub(super) fn owed(&self) -> u64 {
+        match self.stage {
+            Stage::Length(left) => left,
+            Stage::Head(_) | Stage::Chunked(_) | Stage::End => 0,
+        }
+    }
+
     /// The next bytes are those of another request.
     pub(super) fn begin(&mut self) {
         self.stage = Stage::Head(Head::default());

@@ -16,6 +16,8 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Front;
+use super::aside::stands_in;
+use super::file::read_window;
 use super::head::{Inspector, Seen, Then};
 use super::link::{Awaited, Exchange, Flushed, Link, Verdict};
 use super::refusal::Refusal;
@@ -43,8 +45,12 @@ pub(super) struct Wire {
     approved: usize,
     input: Input,
     exchange: Exchange,
+    /// Of interim responses, what is not written yet.
+    interim: BytesMut,
     /// The socket took nothing of what hyper last wrote.
     is_stalled: bool,
+    /// Bytes written since the link was told.
+    written: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +76,9 @@ impl Wire {
             approved: 0,
             input: Input::Open,
             exchange: Exchange::None,
+            interim: BytesMut::new(),
             is_stalled: false,
+            written: 0,
         }
     }
 
@@ -100,6 +108,7 @@ impl Wire {
             self.exchange = Exchange::Open;
             self.link.open(None);
         }
+        self.link.owes(self.inspector.owed());
         match seen.then {
             Then::More => {}
             Then::End if self.exchange == Exchange::Unread => {
@@ -179,7 +188,7 @@ impl Wire {
             return Poll::Ready(Ok(()));
         }
         if !seen.opened {
-            self.link.received();
+            self.link.received(seen.approved);
         }
         self.learn(&seen);
         Poll::Ready(Ok(()))
@@ -192,8 +201,8 @@ impl Wire {
                 self.ended();
                 Poll::Ready(Ok(false))
             }
-            Poll::Ready(Ok(_)) => {
-                self.link.received();
+            Poll::Ready(Ok(read)) => {
+                self.link.received(read);
                 Poll::Ready(Ok(true))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
@@ -310,14 +319,61 @@ impl Read for Wire {
 
 impl Wire {
     fn progress(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(written)) = written {
+            self.written += written;
+        }
         if self.is_stalled != written.is_pending() {
             self.is_stalled = written.is_pending();
             match self.is_stalled {
                 true => self.link.stalls(),
-                false => self.link.wrote(),
+                false => self.link.wrote(std::mem::take(&mut self.written)),
             }
         }
         written
+    }
+
+    /// Writes interim responses, which go before what hyper writes.
+    fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.link.aside.has_any() {
+            self.interim.unsplit(self.link.aside.interim());
+        }
+        while !self.interim.is_empty() {
+            let written = Pin::new(&mut self.socket).poll_write(cx, &self.interim);
+            match ready!(self.progress(written))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.interim.advance(written),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes what hyper gives, the file itself where a stand-in for it comes.
+    fn poll_write_aside(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let plain = slices.iter().position(|slice| stands_in(slice)).unwrap_or(slices.len());
+        let (plain, rest) = slices.split_at(plain);
+        if plain.iter().any(|slice| !slice.is_empty()) {
+            return match rest {
+                [] => Pin::new(&mut self.socket).poll_write_vectored(cx, plain),
+                _ => self.socket.poll_write_more(cx, plain),
+            };
+        }
+        let Some(window) = self.link.aside.window() else {
+            return Poll::Ready(Err(io::Error::other("a stand-in without its file")));
+        };
+        let sent = match ready!(self.socket.poll_send_file(cx, &window)) {
+            // Some file systems have no sendfile(2): EINVAL, or one of these.
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) =>
+            {
+                let piece = read_window(&window)?;
+                ready!(Pin::new(&mut self.socket).poll_write(cx, &piece))
+            }
+            sent => sent,
+        };
+        if let Ok(sent) = sent {
+            self.link.aside.sent(sent);
+        }
+        Poll::Ready(sent)
     }
 
     /// Whether a plain close could destroy the answer on its way: bytes that nobody read make the kernel
@@ -335,9 +391,7 @@ impl Wire {
 
 impl Write for Wire {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let written = Pin::new(&mut this.socket).poll_write(cx, bytes);
-        this.progress(written)
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -350,13 +404,18 @@ impl Write for Wire {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = Pin::new(&mut this.socket).poll_write_vectored(cx, slices);
+        ready!(this.poll_interim(cx))?;
+        let written = match this.link.aside.has_any() {
+            true => this.poll_write_aside(cx, slices),
+            false => Pin::new(&mut this.socket).poll_write_vectored(cx, slices),
+        };
         this.progress(written)
     }
 
     /// hyper calls it when it has nothing left to write.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        ready!(this.poll_interim(cx))?;
         if !this.link.awaits_flush() {
             return Poll::Ready(Ok(()));
         }
