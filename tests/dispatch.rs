@@ -17,6 +17,7 @@ fn exchange(bell: &Arc<Bell>, path: &str) -> (Exchange, Answer) {
     let request = Request {
         method: http::Method::GET,
         uri: path.parse().unwrap(),
+        target: None,
         version: http::Version::HTTP_11,
         headers: http::HeaderMap::new(),
         body: RequestBody::Empty,

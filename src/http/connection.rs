@@ -18,7 +18,7 @@ use hyper::{StatusCode, Version};
 use super::body::gather;
 use super::link::{Due, Link, Verdict};
 use super::refusal::Refusal;
-use super::request::{TOO_LARGE, prepare};
+use super::request::{TOO_LARGE, frame, prepare};
 use super::response::{Aborted, Asked, Reply, build, from_fault, refuse, unavailable};
 use super::socket::Socket;
 use super::wire::Wire;
@@ -172,6 +172,7 @@ async fn answer(
     if let Some(refusal) = link.take_refusal() {
         return Ok(refuse(refusal, &link));
     }
+    let target = link.take_target();
     let (mut parts, incoming) = request.into_parts();
     if let Err(refusal) = prepare(&mut parts, front.limits.max_body) {
         return Ok(refuse(refusal, &link));
@@ -180,10 +181,12 @@ async fn answer(
         Ok(gathered) => gathered,
         Err(error) => return refuse_body(&error, &link),
     };
+    frame(&mut parts.headers, &body);
     let asked = Asked { method: parts.method.clone(), uri: parts.uri.clone(), version: parts.version };
     let request = exchange::Request {
         method: parts.method,
         uri: parts.uri,
+        target,
         version: parts.version,
         headers: parts.headers,
         body,
@@ -218,6 +221,8 @@ async fn answer(
 /// The answer to a body that did not come as it should.
 pub(super) fn refuse_body(error: &BodyError, link: &Arc<Link>) -> Result<Reply, Aborted> {
     let refusal = match error {
+        // RFC 9112 §8. It may have shut its sending side only, and still read.
+        BodyError::ClientLeft if link.has_left() => Refusal::bad_request("the request's body is incomplete"),
         BodyError::ClientLeft => return Err(Aborted(error.to_string())),
         BodyError::TooLarge { .. } => TOO_LARGE,
         BodyError::Timeout { .. } => {

@@ -7,6 +7,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::Limits;
@@ -151,6 +152,8 @@ struct Turn {
     served: u64,
     /// What the next head that hyper sees stands for.
     refusal: Option<Refusal>,
+    /// The target as it was sent, where hyper is given another.
+    target: Option<Bytes>,
     draining: Option<Instant>,
     reset: bool,
     /// There is no hyper now.
@@ -183,6 +186,7 @@ impl Link {
                 unread: None,
                 served: 0,
                 refusal: None,
+                target: None,
                 draining: None,
                 reset: false,
                 asleep: true,
@@ -217,12 +221,13 @@ impl Link {
         turn.awaited = None;
     }
 
-    /// hyper is given a head; with a refusal, one that stands for it.
-    pub(super) fn open(&self, refusal: Option<Refusal>) {
+    /// hyper is given a head.
+    pub(super) fn open(&self, target: Option<Bytes>) {
         let mut turn = self.turn.lock();
         turn.answer = Answer::Due;
         turn.awaited = None;
-        turn.refusal = refusal;
+        turn.refusal = None;
+        turn.target = target;
         turn.unread = None;
         turn.served += 1;
         turn.upload = Pace::default();
@@ -239,6 +244,12 @@ impl Link {
         let mut turn = self.turn.lock();
         turn.unread = None;
         turn.awaited = Some((Awaited::Request, Instant::now()));
+    }
+
+    /// hyper is given a head that stands for this refusal.
+    pub(super) fn refuse(&self, refusal: Refusal) {
+        self.open(None);
+        self.turn.lock().refusal = Some(refusal);
     }
 
     /// So much of the body is still to come, as far as its length says.
@@ -319,6 +330,15 @@ impl Link {
             self.awaits_flush.store(true, Ordering::Relaxed);
         }
         turn.answer == Answer::Broken
+    }
+
+    /// Whether the client shut its sending side.
+    pub(super) fn has_left(&self) -> bool {
+        self.turn.lock().left.is_some()
+    }
+
+    pub(super) fn take_target(&self) -> Option<Bytes> {
+        self.turn.lock().target.take()
     }
 
     /// Bytes of the request's body that are still to come, as far as its length says.
