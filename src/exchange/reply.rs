@@ -28,6 +28,8 @@ pub struct ResponseHead {
     /// The reason phrase, when it differs from the status's usual one.
     pub reason: Option<Bytes>,
     pub headers: HeaderMap,
+    /// Header names that are not written as Usual-Case, as the application wrote them: `ETag`.
+    pub names: Vec<Bytes>,
 }
 
 /// A response whose head is ready.

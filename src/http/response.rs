@@ -93,6 +93,7 @@ pub(super) fn build(response: Response, asked: Asked, link: &Arc<Link>) -> Reply
     if let Some(reason) = reason(head.status, head.reason) {
         reply.extensions_mut().insert(reason);
     }
+    link.aside.name(head.names);
     *reply.headers_mut() = headers;
     *reply.body_mut() = outgoing;
     finish(reply, link)

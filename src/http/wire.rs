@@ -45,6 +45,8 @@ pub(super) struct Wire {
     exchange: Exchange,
     /// Of interim responses, what is not written yet.
     interim: BytesMut,
+    /// Of a head that hyper wrote, what is not written yet, with the application's names.
+    head: BytesMut,
     /// The socket took nothing of what hyper last wrote.
     is_stalled: bool,
     /// Bytes written since the link was told.
@@ -75,6 +77,7 @@ impl Wire {
             input: Input::Open,
             exchange: Exchange::None,
             interim: BytesMut::new(),
+            head: BytesMut::new(),
             is_stalled: false,
             written: 0,
         }

@@ -199,7 +199,7 @@ fn head<'a>(
     let refuse =
         |error: response::HeadError| PythonError::new(at, ExceptionKind::ValueError, &error.to_string());
     let (status, reason) = at.with_text(status, response::status)?.map_err(refuse)?;
-    let mut head = ResponseHead { status, reason, headers: http::HeaderMap::new() };
+    let mut head = ResponseHead { status, reason, headers: http::HeaderMap::new(), names: Vec::new() };
     let listed = "response_headers must be a list of (str, str) tuples";
     let wrong = || PythonError::new(at, ExceptionKind::TypeError, listed);
     let count = at.sequence_length(headers).ok_or_else(wrong)?;

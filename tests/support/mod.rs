@@ -337,7 +337,12 @@ pub fn head(status: u16, headers: &[(&'static str, &str)]) -> ResponseHead {
     for (name, value) in headers {
         map.append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
     }
-    ResponseHead { status: StatusCode::from_u16(status).unwrap(), reason: None, headers: map }
+    ResponseHead {
+        status: StatusCode::from_u16(status).unwrap(),
+        reason: None,
+        headers: map,
+        names: Vec::new(),
+    }
 }
 
 /// Answers 200 with a fixed body.
