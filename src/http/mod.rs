@@ -38,9 +38,8 @@ use crate::shutdown::Drain;
 /// Headers up to which hyper parses on the stack. Beyond, each request costs an allocation.
 const HYPER_HEADERS: usize = 100;
 
-/// hyper's read buffer at most. 128 KiB: reads of fast uploads; an idle connection keeps the last one's
-/// remainder at worst.
-const HYPER_BUFFER: usize = 128 * 1024;
+/// hyper's read buffer at most, and what it gathers for one write. 64 KiB: as much as the wire reads at once.
+const HYPER_BUFFER: usize = wire::READ;
 
 /// Threads that read files, at most. 16: more disks than that need more servers; an idle one ends.
 const FILE_THREADS: usize = 16;
@@ -113,7 +112,8 @@ fn protocol(limits: &Limits) -> http1::Builder {
     // The wire keeps the limits and the time. hyper's own are set so that they never come first.
     protocol
         .header_read_timeout(None)
-        .max_buf_size(HYPER_BUFFER.max(limits.max_header_size + wire::READ))
+        // Room for a whole head, which hyper would refuse otherwise.
+        .max_buf_size(HYPER_BUFFER.max(limits.max_header_size + 1))
         .max_header_size(limits.max_header_size + wire::READ)
         .title_case_headers(true);
     if limits.max_headers > HYPER_HEADERS {
