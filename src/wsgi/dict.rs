@@ -86,6 +86,7 @@ impl Environ {
         at: Attached<'a>,
         surroundings: Surroundings,
         file_wrapper: &Object<'a>,
+        errors: &Object<'a>,
     ) -> Result<Self, PythonError<'a>> {
         let template = at.dict()?;
         let set = |key: &str, value: &Object<'a>| at.dict_set(&template, &at.interned(key)?, value);
@@ -96,7 +97,7 @@ impl Environ {
         let version =
             at.call(&at.attribute(&at.import(c"builtins")?, c"tuple")?, &[&at.list(vec![one, at.int(0)?])?])?;
         set("wsgi.version", &version)?;
-        set("wsgi.errors", &at.attribute(&at.import(c"sys")?, c"stderr")?)?;
+        set("wsgi.errors", errors)?;
         set("wsgi.multithread", &at.boolean(surroundings.multithread))?;
         set("wsgi.multiprocess", &at.boolean(surroundings.multiprocess))?;
         set("wsgi.run_once", &at.boolean(Truth::False))?;
