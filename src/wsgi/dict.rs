@@ -66,6 +66,7 @@ kept! {
         remote_port: "REMOTE_PORT",
         url_scheme: "wsgi.url_scheme",
         input: "wsgi.input",
+        hints: "wsgi.early_hints",
     }
 }
 
@@ -86,6 +87,7 @@ impl Environ {
         at: Attached<'a>,
         surroundings: Surroundings,
         file_wrapper: &Object<'a>,
+        errors: &Object<'a>,
     ) -> Result<Self, PythonError<'a>> {
         let template = at.dict()?;
         let set = |key: &str, value: &Object<'a>| at.dict_set(&template, &at.interned(key)?, value);
@@ -96,7 +98,7 @@ impl Environ {
         let version =
             at.call(&at.attribute(&at.import(c"builtins")?, c"tuple")?, &[&at.list(vec![one, at.int(0)?])?])?;
         set("wsgi.version", &version)?;
-        set("wsgi.errors", &at.attribute(&at.import(c"sys")?, c"stderr")?)?;
+        set("wsgi.errors", errors)?;
         set("wsgi.multithread", &at.boolean(surroundings.multithread))?;
         set("wsgi.multiprocess", &at.boolean(surroundings.multiprocess))?;
         set("wsgi.run_once", &at.boolean(Truth::False))?;
@@ -117,6 +119,7 @@ impl Environ {
         at: Attached<'a>,
         request: &Request,
         input: &Object<'a>,
+        hints: &Object<'a>,
     ) -> Result<Object<'a>, PythonError<'a>> {
         let dict = at.dict_copy(&self.template)?;
         let keys = &self.keys;
@@ -135,6 +138,7 @@ impl Environ {
         self.set_target(at, &dict, request)?;
         self.set_connection(at, &dict, &request.connection)?;
         at.dict_set(&dict, &keys.input, input)?;
+        at.dict_set(&dict, &keys.hints, hints)?;
         self.set_headers(at, &dict, &request.headers)?;
         Ok(dict)
     }
