@@ -45,9 +45,13 @@ pub fn query_string(uri: &Uri) -> &str {
     uri.query().unwrap_or("")
 }
 
-/// The request target in origin form, as `REQUEST_URI` and `RAW_URI`.
-pub fn request_uri(uri: &Uri) -> &str {
-    uri.path_and_query().map_or("/", |target| target.as_str())
+/// The request target in origin form, as `REQUEST_URI` and `RAW_URI`. The path of `http://host?query` is empty,
+/// and sent as `/` (RFC 9112 §3.2.1).
+pub fn request_uri(uri: &Uri) -> Cow<'_, str> {
+    match uri.path_and_query().map_or("/", |target| target.as_str()) {
+        target if target.starts_with('?') => Cow::Owned(format!("/{target}")),
+        target => Cow::Borrowed(target),
+    }
 }
 
 /// `SERVER_PROTOCOL`.
@@ -98,7 +102,15 @@ mod tests {
     #[test]
     fn the_whole_server_has_no_path_and_says_so_in_the_target() {
         let uri: Uri = "*".parse().unwrap();
-        assert_eq!((&*path_info(&uri), request_uri(&uri)), (&b""[..], "*"));
+        assert_eq!((&*path_info(&uri), &*request_uri(&uri)), (&b""[..], "*"));
+    }
+
+    #[test]
+    fn an_absolute_target_without_a_path_has_the_path_of_the_root() {
+        for (target, uri) in [("http://h", "/"), ("http://h?x=1", "/?x=1"), ("http://h/?x", "/?x")] {
+            let parsed: Uri = target.parse().unwrap();
+            assert_eq!((&*path_info(&parsed), &*request_uri(&parsed)), (&b"/"[..], uri), "{target}");
+        }
     }
 
     #[test]
