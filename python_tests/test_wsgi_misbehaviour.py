@@ -117,6 +117,27 @@ def test_what_breaks_for_a_1_0_client_never_looks_whole(site):
                 assert ends_with_a_reset(connection), name
 
 
+@pytest.mark.parametrize("options", [("--interpreters", "1"), ("--isolation", "main")], ids=["one", "main"])
+def test_nothing_that_breaks_leaves_an_object_behind(server, options):
+    site = server("apps.breaking:app", *options)
+
+    def all_rows(rounds):
+        for _ in range(rounds):
+            for name in ROWS:
+                with site.connect() as connection:
+                    connection.ask("GET", f"/{name}?objects", body=BODY)
+                    try:
+                        connection.response()
+                    except Truncated:
+                        pass
+        return site.get("/objects").json()["objects"]
+
+    all_rows(2)
+    before = all_rows(1)
+    # A leak would be at least one object for each request of one row: five.
+    assert all_rows(5) - before < 5
+
+
 @pytest.mark.parametrize("name", ["connection_close", "connection_keep_alive", "keep_alive"])
 def test_a_wish_for_the_connection_is_said_once_with_its_clause(server, name):
     site = server("apps.breaking:app")

@@ -203,8 +203,12 @@ fn reason_phrases_are_kept() {
 #[test]
 fn hop_by_hop_headers_of_the_application_do_not_leave() {
     let site = Site::new(|exchange: Exchange| {
-        let headers =
-            [("transfer-encoding", "gzip"), ("connection", "close"), ("keep-alive", "1"), ("upgrade", "h2c")];
+        let headers = [
+            ("transfer-encoding", "gzip"),
+            ("connection", "upgrade"),
+            ("keep-alive", "1"),
+            ("upgrade", "h2c"),
+        ];
         exchange.reply.respond(head(200, &headers), Bytes::from_static(b"body"));
     });
     let mut client = site.connect();
@@ -216,6 +220,18 @@ fn hop_by_hop_headers_of_the_application_do_not_leave() {
         }
         assert_eq!(answer.text(), "body");
     }
+}
+
+#[test]
+fn an_application_that_wants_the_connection_closed_is_obeyed() {
+    let site = Site::new(|exchange: Exchange| {
+        exchange.reply.respond(head(200, &[("connection", "close")]), Bytes::from_static(b"body"));
+    });
+    let mut client = site.connect();
+    client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    let answer = client.answer();
+    assert_eq!((answer.header("Connection"), answer.text()), (Some("close"), "body"));
+    assert!(client.is_closed());
 }
 
 #[test]

@@ -4,6 +4,7 @@ A row is a function that misbehaves in one way, with what must come of it. The r
 `breaking_bodies` and `breaking_streams`.
 """
 
+import gc
 import itertools
 
 from apps import breaking_bodies, breaking_heads, breaking_streams
@@ -16,6 +17,10 @@ def app(environ, start_response):
     name = environ["PATH_INFO"].strip("/")
     if not name:
         return answer(start_response, {"well": True})
+    if name == "objects":
+        gc.collect()
+        gc.collect()
+        return answer(start_response, {"objects": len(gc.get_objects())})
     return ROWS[name].function(environ, start_response)
 
 

@@ -10,7 +10,7 @@ mod reply;
 
 pub use body::{BodyError, BodyReader, BodySender, ReaderGone, RequestBody, body_channel};
 pub use reply::{
-    Answer, ChunkReader, ClientGone, FileRange, Missing, Reply, ReplyBody, Response, ResponseBody,
+    Answer, ChunkReader, FileRange, Missing, NoReader, Reply, ReplyBody, Response, ResponseBody,
     ResponseHead, Unsent,
 };
 

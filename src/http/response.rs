@@ -85,6 +85,9 @@ pub(super) fn build(response: Response, asked: Asked, link: &Arc<Link>) -> Reply
     let source = match body {
         body if !may_have_body(&asked.method, head.status) => {
             bodiless(&asked.method, head.status, &body, &mut headers);
+            if let ResponseBody::Stream(chunks) = body {
+                chunks.discard();
+            }
             Source::Empty
         }
         ResponseBody::Whole(bytes) => Source::Whole(bytes),

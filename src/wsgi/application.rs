@@ -21,6 +21,13 @@ use crate::wsgi::responder::{Progress, Responder, Sent, StartResponse};
 /// joining would only double the memory.
 const JOINED: usize = 256 * 1024;
 
+/// A list of one part up to this size leaves at once, and its interpreter with it. 1 MiB: nearly every page; 1,000
+/// slow clients hold at most 1 GiB of such.
+const AT_ONCE: usize = 1024 * 1024;
+
+/// Bytes copied at once of a larger part. 256 KiB: what the reply's buffer holds.
+const PIECE: usize = 256 * 1024;
+
 /// A WSGI application on one thread of one interpreter.
 #[derive(Debug)]
 pub struct WsgiApplication {
@@ -194,15 +201,18 @@ impl Tools {
             responder.respond_file(at, file);
             return Ok(());
         }
+        // PEP 3333 "Handling the Content-Length Header": one part is the whole body.
+        let is_all = at.plain_sequence_length(parts) == Some(1);
         let iterator = at.iterate(parts).map_err(|error| Failure::of_iteration(at, parts, error))?;
         while let Some(part) = at.next(&iterator)? {
-            let chunk = at
-                .with_bytes(&part, Bytes::copy_from_slice)
-                .ok_or_else(|| Failure::not_bytes(at, parts, &part))?;
-            drop(part);
-            match responder.send(at, chunk) {
+            let length =
+                at.with_bytes(&part, <[u8]>::len).ok_or_else(|| Failure::not_bytes(at, parts, &part))?;
+            if is_all {
+                responder.declare(at, length);
+            }
+            match send_part(at, &part, length, responder) {
                 Sent::Taken => line.offered(),
-                Sent::Unwanted => return Ok(()),
+                Sent::Unwanted | Sent::Discarded => return Ok(()),
                 faulty => return outcome(faulty),
             }
         }
@@ -271,6 +281,22 @@ impl Tools {
     }
 }
 
+/// Sends one part, in pieces if it is large: what waits for a slow client is copied, and has a bound.
+fn send_part<'a>(at: Attached<'a>, part: &Object<'a>, length: usize, responder: &Responder) -> Sent {
+    if length <= PIECE {
+        return responder.send(at, at.with_bytes(part, Bytes::copy_from_slice).unwrap_or_default());
+    }
+    for start in (0..length).step_by(PIECE) {
+        let piece = start..length.min(start + PIECE);
+        let copy = |bytes: &[u8]| bytes.get(piece).map(Bytes::copy_from_slice).unwrap_or_default();
+        match responder.send(at, at.with_bytes(part, copy).unwrap_or_default()) {
+            Sent::Taken => {}
+            other => return other,
+        }
+    }
+    Sent::Taken
+}
+
 /// Calls `close()` of what the application returned, if it has one.
 fn close<'a>(at: Attached<'a>, parts: &Object<'a>) -> Result<(), Failure<'a>> {
     match at.optional_attribute(parts, c"close")? {
@@ -286,7 +312,7 @@ fn close<'a>(at: Attached<'a>, parts: &Object<'a>) -> Result<(), Failure<'a>> {
 /// What the end of a body was to its responder.
 fn outcome<'a>(sent: Sent) -> Result<(), Failure<'a>> {
     match sent {
-        Sent::Taken | Sent::Unwanted => Ok(()),
+        Sent::Taken | Sent::Unwanted | Sent::Discarded => Ok(()),
         Sent::Beyond => {
             let what = "response body is longer than its Content-Length, and was cut";
             Err(Failure::broke(Clause::ContentLength, what))
@@ -303,8 +329,8 @@ fn joined<'a>(at: Attached<'a>, parts: &Object<'a>) -> Result<Option<Bytes>, Fai
     let Some(count) = at.plain_sequence_length(parts) else { return Ok(None) };
     if count == 1 {
         let part = at.sequence_item(parts, 0)?;
-        let body = at.with_bytes(&part, Bytes::copy_from_slice);
-        return body.map(Some).ok_or_else(|| Failure::not_bytes(at, parts, &part));
+        let copy = |bytes: &[u8]| (bytes.len() <= AT_ONCE).then(|| Bytes::copy_from_slice(bytes));
+        return at.with_bytes(&part, copy).ok_or_else(|| Failure::not_bytes(at, parts, &part));
     }
     let mut body = BytesMut::new();
     for place in 0..count {

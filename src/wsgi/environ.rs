@@ -113,6 +113,14 @@ mod tests {
     }
 
     #[test]
+    fn an_absolute_target_without_a_path_has_the_path_of_the_root() {
+        for target in ["http://h", "http://h?x=1", "http://h/?x"] {
+            let parsed: Uri = target.parse().unwrap();
+            assert_eq!(&*path_info(&parsed), b"/", "{target}");
+        }
+    }
+
+    #[test]
     fn cookies_are_joined_by_semicolons() {
         assert_eq!(separator(&COOKIE), b"; ");
         assert_eq!(separator(&http::header::ACCEPT), b", ");

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::exchange::{Fault, FileRange, Reply, ReplyBody, Unsent};
+use crate::exchange::{Fault, FileRange, NoReader, Reply, ReplyBody, Unsent};
 use crate::interp::{Arguments, Attached, Class, ExceptionKind, Object, Outcome, Protocol, PythonError};
 use crate::wsgi::clause::Clause;
 use crate::wsgi::failure::describe;
@@ -50,10 +50,21 @@ pub(super) enum Sent {
     Taken,
     /// The client is gone: stop producing.
     Unwanted,
+    /// The response has no body, so this was thrown away: no need to produce more.
+    Discarded,
     /// It was more than this Content-Length leaves, and was cut.
     Beyond,
     /// There is no head yet.
     Unstarted,
+}
+
+impl From<NoReader> for Sent {
+    fn from(why: NoReader) -> Self {
+        match why {
+            NoReader::ClientGone => Self::Unwanted,
+            NoReader::Discarded => Self::Discarded,
+        }
+    }
 }
 
 /// How far the response had come when something failed.
@@ -133,6 +144,16 @@ impl Responder {
         );
     }
 
+    /// The body is this long, as far as the application said nothing of it.
+    pub(super) fn declare(&self, at: Attached<'_>, length: usize) {
+        if let Stage::Headed(_, head) = &mut *self.lock(at)
+            && head.declared.is_none()
+        {
+            head.declared = Some(length as u64);
+            head.response.headers.insert(http::header::CONTENT_LENGTH, http::HeaderValue::from(length));
+        }
+    }
+
     /// Sends a part of the body, waiting detached when the client is slow. The reactor is not rung.
     pub(super) fn send(&self, at: Attached<'_>, chunk: Bytes) -> Sent {
         let mut stage = self.lock(at);
@@ -155,7 +176,7 @@ impl Responder {
     pub(super) fn lost_client(&self, at: Attached<'_>) -> bool {
         match &*self.lock(at) {
             // With all of the body taken, nobody wants more of it: that is no loss.
-            Stage::Sending(body, left) => *left != Some(0) && !body.is_wanted(),
+            Stage::Sending(body, left) => *left != Some(0) && body.reader() == Err(NoReader::ClientGone),
             _ => false,
         }
     }
@@ -243,11 +264,11 @@ fn push(at: Attached<'_>, body: &mut ReplyBody, left: &mut Left, chunk: Bytes) -
     match body.try_send(chunk) {
         Ok(()) => sent,
         // With nothing left to send the front end has let go of the body: that is its end, and no loss.
-        Err(Unsent::ClientGone) if sent == Sent::Beyond => sent,
-        Err(Unsent::ClientGone) => Sent::Unwanted,
+        Err(Unsent::NoReader(_)) if sent == Sent::Beyond => sent,
+        Err(Unsent::NoReader(why)) => why.into(),
         Err(Unsent::Full(chunk)) => match at.detach(|| body.send(chunk)) {
             Ok(()) => sent,
-            Err(_) => Sent::Unwanted,
+            Err(why) => why.into(),
         },
     }
 }
@@ -400,7 +421,7 @@ impl Class for StartResponse {
         let sent = self.0.send(at, chunk);
         self.0.ring(at);
         match sent {
-            Sent::Taken => Ok(at.none()),
+            Sent::Taken | Sent::Discarded => Ok(at.none()),
             Sent::Beyond => {
                 let what = "write() was given more than the Content-Length of its response leaves";
                 refuse(ExceptionKind::ValueError, Clause::ContentLength, what)
@@ -410,8 +431,8 @@ impl Class for StartResponse {
                 refuse(ExceptionKind::AssertionError, Clause::Write, what)
             }
             Sent::Unwanted => {
-                // Silence would let a loop of write() go on for ever, for a HEAD too.
-                let what = "nobody takes more of this response: the client left, or it has no body";
+                // Silence would let a loop of write() go on for ever.
+                let what = "the client left before the end of the response";
                 Err(PythonError::new(at, ExceptionKind::OSError, what))
             }
         }
