@@ -59,7 +59,11 @@ class Peer:
                 start_new_session=True,
             )
         os.close(fd)
-        soon(self._answers, 30, what=lambda: f"{name} to answer; its log ends:\n{self.log}")
+        try:
+            soon(self._answers, 30, what=lambda: f"{name} to answer; its log ends:\n{self.log}")
+        except BaseException:
+            self.clean_up()
+            raise
 
     @property
     def log(self):
