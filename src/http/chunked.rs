@@ -6,11 +6,15 @@ use super::head::{HeadLimits, Then};
 use super::refusal::Refusal;
 use super::syntax::header_line;
 
-/// Bytes of one chunk's extensions. 4 KiB: nobody uses them, so more is an attack.
+/// Bytes of one chunk's extensions, and of the white space around them. 4 KiB: nobody uses them, so more is an
+/// attack.
 const MAX_EXTENSION: usize = 4 * 1024;
 
-/// Hexadecimal digits of a chunk size, so that it fits 64 bits.
-const MAX_DIGITS: u32 = 16;
+/// Hexadecimal digits of a chunk size, zeros in front included. 64: those are legal, and endless ones an attack.
+const MAX_DIGITS: u32 = 64;
+
+/// Bytes of one chunk, at most. 15 digits: more than anybody sends, and with one digit more still no overflow.
+const MAX_SIZE: u64 = (1 << 60) - 1;
 
 #[derive(Debug)]
 pub(super) struct Chunks {
@@ -25,6 +29,7 @@ pub(super) struct Chunks {
 #[derive(Debug, Clone, Copy)]
 enum Stage {
     Size { digits: u32, size: u64 },
+    Space { size: u64, seen: usize },
     Extension { size: u64, seen: usize, quoted: Quoted },
     SizeLf { size: u64 },
     Data { left: u64 },
@@ -77,17 +82,23 @@ impl Chunks {
     fn step(&mut self, byte: u8) -> Result<Option<Stage>, &'static str> {
         let next = match (self.stage, byte) {
             (Stage::Size { digits, size }, _) if byte.is_ascii_hexdigit() => {
-                // Leading zeros are legal, and endless ones an attack: they count.
-                if digits == MAX_DIGITS {
+                let size = (size << 4) | u64::from(hex(byte));
+                if digits == MAX_DIGITS || size > MAX_SIZE {
                     return Err("a chunk size is too large");
                 }
-                Stage::Size { digits: digits + 1, size: (size << 4) | u64::from(hex(byte)) }
+                Stage::Size { digits: digits + 1, size }
             }
             (Stage::Size { digits: 1.., size }, b'\r') => Stage::SizeLf { size },
             (Stage::Size { digits: 1.., size }, b';') => {
                 Stage::Extension { size, seen: 0, quoted: Quoted::No }
             }
-            (Stage::Size { .. }, _) => return Err("a chunk size is malformed"),
+            // RFC 9110 §5.6.3: bad white space, which only an extension may follow.
+            (Stage::Size { digits: 1.., size }, b' ' | b'\t') => Stage::Space { size, seen: 1 },
+            (Stage::Space { size, seen: seen @ ..MAX_EXTENSION }, b' ' | b'\t') => {
+                Stage::Space { size, seen: seen + 1 }
+            }
+            (Stage::Space { size, seen }, b';') => Stage::Extension { size, seen, quoted: Quoted::No },
+            (Stage::Size { .. } | Stage::Space { .. }, _) => return Err("a chunk size is malformed"),
             (Stage::Extension { size, seen, quoted }, _) => extension(size, seen, quoted, byte)?,
             (Stage::SizeLf { size: 0 }, b'\n') => Stage::Trailer,
             (Stage::SizeLf { size }, b'\n') => Stage::Data { left: size },

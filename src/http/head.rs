@@ -22,6 +22,9 @@ use super::syntax::{
     request_line,
 };
 
+/// Empty lines before a request, at most. 10: RFC 9112 §2.2 asks for one, and old clients send no more behind a body.
+const MAX_EMPTY_LINES: usize = 10;
+
 /// Longest request target that hyper's `Uri` takes, in bytes.
 const MAX_TARGET: usize = 65_534;
 
@@ -182,6 +185,8 @@ struct Head {
     lines: usize,
     /// Bytes in which no line ends, after `lines`.
     searched: usize,
+    /// Empty lines before the request line.
+    empty: usize,
     /// Header lines.
     count: usize,
     facts: Option<Facts>,
@@ -197,12 +202,18 @@ impl Head {
                 return self.partial(bytes, blank, limits);
             };
             if end + 1 - blank > limits.size {
-                return Progress::Refused(self.too_large());
+                return Progress::Refused(
+                    self.too_large(bytes.get(blank..blank + limits.size).unwrap_or_default()),
+                );
             }
             let Some(line) = bytes.get(line_start..end).and_then(|line| line.strip_suffix(b"\r")) else {
                 return refuse("a line ends with a bare LF");
             };
             if line.is_empty() && self.facts.is_none() {
+                self.empty += 1;
+                if self.empty > MAX_EMPTY_LINES {
+                    return refuse("there are too many empty lines before a request");
+                }
                 blank = end + 1;
                 self.searched = 0;
                 continue;
@@ -229,7 +240,9 @@ impl Head {
             return refuse("this is not an HTTP request");
         }
         if bytes.len() - blank > limits.size {
-            return Progress::Refused(self.too_large());
+            return Progress::Refused(
+                self.too_large(bytes.get(blank..blank + limits.size).unwrap_or_default()),
+            );
         }
         if blank > 0 {
             // The caller forgets them, so positions count from behind them.
@@ -238,8 +251,13 @@ impl Head {
         Progress::Partial { blank: 0 }
     }
 
-    fn too_large(&self) -> Refusal {
+    /// `start`: as much of the head as there may be.
+    fn too_large(&self, start: &[u8]) -> Refusal {
         match self.facts {
+            // RFC 9112 §3: a method longer than any that is implemented.
+            None if memchr(b' ', start).is_none() => {
+                Refusal::new(StatusCode::NOT_IMPLEMENTED, "the method is larger than --max-header-size")
+            }
             None => {
                 Refusal::new(StatusCode::URI_TOO_LONG, "the request line is larger than --max-header-size")
             }
@@ -370,6 +388,7 @@ impl Facts {
                 Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "the only known transfer coding is chunked"))
             }
             Coding::Unframed => Err(Refusal::bad_request("the last transfer coding is not chunked")),
+            Coding::Malformed => Err(Refusal::bad_request("the Transfer-Encoding is malformed")),
         }
     }
 }
@@ -427,18 +446,22 @@ mod tests {
         let texts = [
             get.repeat(3),
             format!("\r\n\r\n{get}\r\n{get}"),
+            format!("{get}{}{get}", "\r\n".repeat(10)),
+            format!("{get}{}{get}", "\r\n".repeat(11)),
             post("Content-Length: 5", "hello") + get,
             post(chunked, "5\r\nhello\r\n00a;x=\"\\\"\r\n0123456789\r\n0\r\n\r\n") + get,
             post(chunked, "1\r\nx\r\n0\r\nOne: 1\r\nTwo: 2\r\n\r\n") + get,
             post(chunked, "1\r\nx\r\n0\r\nOne : 1\r\n\r\n") + get,
             post(chunked, "1\r\nxy\r\n0\r\n\r\n") + get,
             post(chunked, "1 \r\nx\r\n0\r\n\r\n") + get,
+            post(chunked, "1 \t;a = b\r\nx\r\n0\r\n\r\n") + get,
             post(chunked, &format!("0\r\n{}\r\n", "A: b\r\n".repeat(7))),
             post("Content-Length: 5, 5", "hello") + get,
             post("Content-Length: 5\r\nTransfer-Encoding: chunked", "0\r\n\r\n") + get,
             format!("{get}GET / HTTP/1.1\nHost: x\n\n"),
             format!("{get}\x16\x03\x01"),
             format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "l".repeat(400)),
+            format!("{} / HTTP/1.1\r\nHost: x\r\n\r\n", "M".repeat(400)),
             format!("GET / HTTP/1.1\r\nHost: x\r\nLong: {}\r\n\r\n", "l".repeat(400)),
             format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(7)),
             "GET / HTTP/1.1\r\nHost: x\r\nA: b\rc\r\n\r\n".to_owned(),
