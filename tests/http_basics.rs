@@ -365,6 +365,19 @@ fn a_target_reaches_the_application_as_it_was_sent_and_as_a_uri() {
 }
 
 #[test]
+fn a_later_minor_version_is_read_as_1_1() {
+    let site = Site::new(|exchange: Exchange| {
+        let text = format!("{:?} {}", exchange.request.version, exchange.request.uri);
+        exchange.reply.respond(head(200, &[]), text.into());
+    });
+    let mut client = site.connect();
+    client.send("GET /a?b HTTP/1.2\r\nHost: x\r\n\r\nGET /c HTTP/1.9\r\nHost: x\r\n\r\n");
+    assert_eq!(client.answer().text(), "HTTP/1.1 /a?b");
+    let answer = client.answer();
+    assert_eq!((answer.version.as_str(), answer.text()), ("HTTP/1.1", "HTTP/1.1 /c"));
+}
+
+#[test]
 fn a_body_that_came_in_chunks_is_framed_anew_for_the_application() {
     let site = Site::new(|exchange: Exchange| {
         let named = |name| exchange.request.headers.get(name).map_or("none", |value| value.to_str().unwrap());

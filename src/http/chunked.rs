@@ -4,7 +4,7 @@
 
 use super::head::{HeadLimits, Then};
 use super::refusal::Refusal;
-use super::syntax::header_line;
+use super::syntax::{header_line, is_token};
 
 /// Bytes of one chunk's extensions, and of the white space around them. 4 KiB: nobody uses them, so more is an
 /// attack.
@@ -30,7 +30,7 @@ pub(super) struct Chunks {
 enum Stage {
     Size { digits: u32, size: u64 },
     Space { size: u64, seen: usize },
-    Extension { size: u64, seen: usize, quoted: Quoted },
+    Extension { size: u64, seen: usize, place: Place },
     SizeLf { size: u64 },
     Data { left: u64 },
     DataCr,
@@ -39,11 +39,18 @@ enum Stage {
     TrailerLf,
 }
 
+/// Where in an extension the reader is: RFC 9112 §7.1.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Quoted {
-    No,
-    Yes,
-    Escape,
+enum Place {
+    BeforeName,
+    Name,
+    AfterName,
+    BeforeValue,
+    Value,
+    Quoted,
+    Escaped,
+    AfterQuoted,
+    AfterValue,
 }
 
 impl Chunks {
@@ -90,16 +97,16 @@ impl Chunks {
             }
             (Stage::Size { digits: 1.., size }, b'\r') => Stage::SizeLf { size },
             (Stage::Size { digits: 1.., size }, b';') => {
-                Stage::Extension { size, seen: 0, quoted: Quoted::No }
+                Stage::Extension { size, seen: 0, place: Place::BeforeName }
             }
             // RFC 9110 §5.6.3: bad white space, which only an extension may follow.
             (Stage::Size { digits: 1.., size }, b' ' | b'\t') => Stage::Space { size, seen: 1 },
             (Stage::Space { size, seen: seen @ ..MAX_EXTENSION }, b' ' | b'\t') => {
                 Stage::Space { size, seen: seen + 1 }
             }
-            (Stage::Space { size, seen }, b';') => Stage::Extension { size, seen, quoted: Quoted::No },
+            (Stage::Space { size, seen }, b';') => Stage::Extension { size, seen, place: Place::BeforeName },
             (Stage::Size { .. } | Stage::Space { .. }, _) => return Err("a chunk size is malformed"),
-            (Stage::Extension { size, seen, quoted }, _) => extension(size, seen, quoted, byte)?,
+            (Stage::Extension { size, seen, place }, _) => extension(size, seen, place, byte)?,
             (Stage::SizeLf { size: 0 }, b'\n') => Stage::Trailer,
             (Stage::SizeLf { size }, b'\n') => Stage::Data { left: size },
             (Stage::DataCr, b'\r') => Stage::DataLf,
@@ -141,20 +148,28 @@ impl Chunks {
     }
 }
 
-/// RFC 9112 §7.1.1. Ignored, but no place to hide a line end or a control character.
-fn extension(size: u64, seen: usize, quoted: Quoted, byte: u8) -> Result<Stage, &'static str> {
+/// RFC 9112 §7.1.1: `;`, a name, perhaps `=` and a value. Ignored, but no place to hide anything.
+fn extension(size: u64, seen: usize, place: Place, byte: u8) -> Result<Stage, &'static str> {
+    use Place::{AfterName, AfterQuoted, AfterValue, BeforeName, BeforeValue, Escaped, Name, Quoted, Value};
     if seen == MAX_EXTENSION {
         return Err("a chunk extension is too large");
     }
-    let quoted = match (quoted, byte) {
-        (Quoted::No, b'\r') => return Ok(Stage::SizeLf { size }),
-        (_, 0..=8 | 10..=31 | 127) => return Err("a chunk extension has a control character"),
-        (Quoted::No, b'"') | (Quoted::Escape, _) => Quoted::Yes,
-        (Quoted::Yes, b'"') | (Quoted::No, _) => Quoted::No,
-        (Quoted::Yes, b'\\') => Quoted::Escape,
-        (Quoted::Yes, _) => Quoted::Yes,
+    let place = match (place, byte) {
+        (Name | Value | AfterQuoted, b'\r') => return Ok(Stage::SizeLf { size }),
+        (Quoted, b'"') => AfterQuoted,
+        (Quoted, b'\\') => Escaped,
+        (Quoted | Escaped, b'\t' | b' '..=b'~' | 0x80..) => Quoted,
+        (BeforeName | BeforeValue | AfterName | AfterValue, b' ' | b'\t') => place,
+        (Name, b' ' | b'\t') => AfterName,
+        (Value | AfterQuoted, b' ' | b'\t') => AfterValue,
+        (Name | AfterName | Value | AfterQuoted | AfterValue, b';') => BeforeName,
+        (Name | AfterName, b'=') => BeforeValue,
+        (BeforeValue, b'"') => Quoted,
+        (BeforeName | Name, _) if is_token(byte) => Name,
+        (BeforeValue | Value, _) if is_token(byte) => Value,
+        _ => return Err("a chunk extension is malformed"),
     };
-    Ok(Stage::Extension { size, seen: seen + 1, quoted })
+    Ok(Stage::Extension { size, seen: seen + 1, place })
 }
 
 /// The value of a hexadecimal digit.

@@ -318,8 +318,9 @@ impl Facts {
             return Err(Refusal::new(StatusCode::URI_TOO_LONG, "the request target is too long"));
         }
         let is_1_0 = match version {
-            b"HTTP/1.1" => false,
             b"HTTP/1.0" => true,
+            // RFC 9110 §2.5: a later minor version is read as the latest that is known.
+            [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] => false,
             [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
                 if major.is_ascii_digit() && minor.is_ascii_digit() =>
             {
@@ -332,7 +333,8 @@ impl Facts {
         };
         check_target(method, target)?;
         let start = method.len() + 1;
-        let target = is_unusual(target).then(|| start..start + target.len());
+        let is_later = !matches!(version, b"HTTP/1.0" | b"HTTP/1.1");
+        let target = (is_later || is_unusual(target)).then(|| start..start + target.len());
         Ok(Self { is_1_0, target, has_type: false, has_host: false, length: None, coding: None })
     }
 

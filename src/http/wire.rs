@@ -125,9 +125,14 @@ impl Wire {
     }
 
     /// Writes the target of the head that is held as hyper's `Uri` takes it, which is the same to whoever decodes
-    /// it. Returns what was sent.
+    /// it, and the version that hyper knows. Returns the target as it was sent.
     fn rewrite(&mut self, target: Range<usize>) -> Bytes {
-        let rest = self.held.split_off(target.end);
+        let mut rest = self.held.split_off(target.end);
+        if let Some(minor) = rest.get_mut(b" HTTP/1.".len())
+            && *minor != b'0'
+        {
+            *minor = b'1';
+        }
         let sent = self.held.split_off(target.start).freeze();
         for byte in &sent {
             match is_strange(*byte) {
