@@ -1,0 +1,12 @@
+"""Which path is whose."""
+
+from apps.library import views
+from django.contrib import admin
+from django.urls import path
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("documents/<int:pk>", views.document),
+    path("titles", views.titles),
+    path("page", views.page),
+]
