@@ -13,7 +13,6 @@ LARGE = 100_000_000
 PROPFIND = '<?xml version="1.0"?><propfind xmlns="DAV:"><prop><getcontentlength/><getetag/></prop></propfind>'
 
 
-
 @pytest.fixture
 def dav(server, tmp_path):
     """A function that starts WsgiDAV on the folder `dav`."""
@@ -43,8 +42,9 @@ def test_cadaver_puts_moves_and_gets(tool, dav, tmp_path):
     tool("cadaver")
     site = dav("--interpreters", "2")
     (tmp_path / "sent").write_bytes(random.Random(1).randbytes(1_000_000))
-    script = "mkcol folder\nput sent\nmove sent folder/moved\ncopy folder/moved copied\nls folder\nget copied got\nquit\n"
-    said = run("cadaver", url(site), cwd=tmp_path, input=script).stdout
+    script = ["mkcol folder", "put sent", "move sent folder/moved", "copy folder/moved copied", "ls folder"]
+    script += ["get copied got", "quit", ""]
+    said = run("cadaver", url(site), cwd=tmp_path, input="\n".join(script)).stdout
     assert re.findall(r"succeeded|failed", said) == ["succeeded"] * 6, said
     assert (tmp_path / "got").read_bytes() == (tmp_path / "sent").read_bytes()
 

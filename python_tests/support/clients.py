@@ -47,16 +47,20 @@ def sha256(path):
 
 
 class Holdings:
-    """What a server holds, descriptors and children: to be the same again when its clients are gone."""
+    """What a server holds, descriptors and children: to be the same again when its clients are gone.
 
-    def __init__(self, site):
-        self.site = site
+    `but`: what the application keeps open on purpose, a part of its path.
+    """
+
+    def __init__(self, site, but=None):
+        self.site, self.but = site, but
         self.before = steady(self._now)
 
     def _now(self):
         links = [self.site._readlink(fd) for fd in self.site._fds()]
-        children = Path(f"/proc/{self.site.pid}/task/{self.site.pid}/children").read_text().split()
-        return f"{sorted(link.partition(':')[0] for link in links)}, children {children}"
+        links = [link for link in links if not self.but or self.but not in link]
+        children = [path.read_text() for path in Path(f"/proc/{self.site.pid}/task").glob("*/children")]
+        return f"{sorted(link.partition(':')[0] for link in links)}, children {''.join(children)!r}"
 
     def wait_as_before(self):
         soon(lambda: self._now() == self.before, what=lambda: f"{self.before}; now {self._now()}")

@@ -1,6 +1,7 @@
 """The library in Django's admin."""
 
-from apps.library.models import Document
 from django.contrib import admin
+
+from apps.library.models import Document
 
 admin.site.register(Document)

@@ -1,8 +1,9 @@
 """Which path is whose."""
 
-from apps.library import views
 from django.contrib import admin
 from django.urls import path
+
+from apps.library import views
 
 urlpatterns = [
     path("admin/", admin.site.urls),

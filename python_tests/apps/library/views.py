@@ -1,8 +1,9 @@
 """What the library shows: an uploaded file, a streamed list, a page that ConditionalGetMiddleware gives an ETag."""
 
-from apps.library.models import Document
 from django.http import FileResponse, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
+
+from apps.library.models import Document
 
 
 def document(request, pk):
