@@ -116,7 +116,7 @@ def test_mercurial_clones_pushes_and_pulls(hg_site, tmp_path):
     for name in (here, other):
         hg("clone", url(hg_site), name, cwd=tmp_path)
     for count in range(5):
-        (here / f"file-{count}").write_bytes(random.Random(count).randbytes(BIG // 5))
+        (here / f"file-{count}").write_bytes(random.Random(count).randbytes(100_000))
         hg("commit", "-A", "-m", f"add {count}", cwd=here)
     hg("push", cwd=here)
     hg("pull", "-u", cwd=other)
