@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -95,3 +96,13 @@ def command():
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     return run
+
+
+@pytest.fixture
+def tool():
+    """A function that finds a real client; without it the test is left out, and the reason says so loudly."""
+
+    def find(name):
+        return shutil.which(name) or pytest.skip(f"NOT TESTED: no {name} here; cure: .ci/install-clients")
+
+    return find

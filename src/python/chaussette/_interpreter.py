@@ -163,12 +163,18 @@ def refusal(error: BaseException) -> tuple[str, list[str]] | None:
     names = []
     while cause is not None and id(cause) not in seen:
         seen.add(id(cause))
-        names += [extension for extension, _ in refused if f"module {extension} {REFUSAL}" in str(cause)]
+        names += [extension for extension, _ in refused if _is_refusal(str(cause), extension)]
         cause = cause.__cause__ or cause.__context__
     for extension, chain in reversed(refused):
         if extension in names:
             return extension, chain
     return None
+
+
+def _is_refusal(text: str, extension: str) -> bool:
+    # CPython 3.13 names an extension of single-phase initialization by the last part of its name only (psutil, bcrypt,
+    # psycopg2), every other by the whole name (`import_run_extension` and `PyModule_FromDefAndSpec2`).
+    return any(f"module {name} {REFUSAL}" in text for name in (extension, extension.rpartition(".")[2]))
 
 
 def report(error: BaseException) -> str:
