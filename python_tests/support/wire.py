@@ -60,11 +60,14 @@ def message(method, target, headers=(), body=b"", chunks=None, version="1.1"):
 
 
 class Connection:
-    """One connection to `address`: a (host, port[, ...]) tuple, or the path of a unix socket."""
+    """One connection to `address`: a (host, port[, ...]) tuple, or the path of a unix socket.
 
-    def __init__(self, address, timeout=TIMEOUT):
+    `source` is the client's own address, any of 127.0.0.0/8 on Linux: tests of who is trusted need two.
+    """
+
+    def __init__(self, address, timeout=TIMEOUT, source=None):
         if isinstance(address, tuple):
-            self.socket = socket.create_connection(address[:2], timeout)
+            self.socket = socket.create_connection(address[:2], timeout, (source, 0) if source else None)
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         else:
             self.socket = socket.socket(socket.AF_UNIX)
