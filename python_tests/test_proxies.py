@@ -1,7 +1,9 @@
 """Behind proxies, in the environ: whose word counts (`--forwarded-allow-ips` and what goes with it)."""
 
+import contextlib
+
 import pytest
-from support.wire import Closed, Connection, message
+from support.wire import Connection, message
 
 #: Not among the proxies: any address of 127.0.0.0/8 is this machine's.
 STRANGER = "127.0.0.9"
@@ -29,11 +31,10 @@ def seen(site, headers=(), source=None):
 
 def plain(environ, site, client="127.0.0.1"):
     """Whether the environ is as without any proxy."""
-    name, port = (site.address[0], str(site.address[1])) if isinstance(site.address, tuple) else ("localhost", "80")
-    address = client if isinstance(site.address, tuple) else ""
+    host, port = (site.address[0], str(site.address[1])) if isinstance(site.address, tuple) else ("localhost", "80")
     expected = {
-        "REMOTE_ADDR": address,
-        "SERVER_NAME": name,
+        "REMOTE_ADDR": client,
+        "SERVER_NAME": f"[{host}]" if ":" in host else host,
         "SERVER_PORT": port,
         "SCRIPT_NAME": "",
         "wsgi.url_scheme": "http",
@@ -42,18 +43,19 @@ def plain(environ, site, client="127.0.0.1"):
     return {key: environ[key] for key in expected} == expected
 
 
-@pytest.mark.parametrize("listen", ["tcp", "tcp6", "unix"])
-def test_headers_mean_nothing_by_default(server, listen):
+@pytest.mark.parametrize(("listen", "client"), [("tcp", "127.0.0.1"), ("tcp6", "::1"), ("unix", "")])
+def test_headers_mean_nothing_by_default(server, listen, client):
     site = server("apps.environ:app", listen=listen)
     environ = seen(site, [*ALL, *FORWARDED])
-    assert plain(environ, site, "::1" if listen == "tcp6" else "127.0.0.1") or environ["SERVER_NAME"] == "[::1]"
-    assert environ["wsgi.url_scheme"] == "http"
+    assert plain(environ, site, client)
     # The application sees them as any other.
     assert environ["HTTP_X_FORWARDED_FOR"] == "203.0.113.7"
     assert environ["HTTP_FORWARDED"] == FORWARDED[0][1]
 
 
-@pytest.mark.parametrize(("listen", "trusted"), [("tcp", "127.0.0.1"), ("tcp6", "::1"), ("unix", "unix"), ("unix", "*")])
+@pytest.mark.parametrize(
+    ("listen", "trusted"), [("tcp", "127.0.0.1"), ("tcp6", "::1"), ("unix", "unix"), ("unix", "*")]
+)
 def test_the_environ_is_the_clients_own_when_a_trusted_proxy_tells(server, listen, trusted):
     site = server("apps.environ:app", "--forwarded-allow-ips", f"10.0.0.0/8,{trusted}", listen=listen)
     environ = seen(site, ALL)
@@ -208,9 +210,11 @@ def test_a_connection_without_its_proxy_header_is_closed_unanswered_and_logged(s
 
 def test_a_stranger_with_a_proxy_header_is_closed_unanswered_and_logged(server):
     site = speaking(server, "auto")
-    with site.connect(source=STRANGER) as connection, pytest.raises((Closed, ConnectionError)):
-        connection.send(V1)
-        connection.get("/")
+    with site.connect(source=STRANGER) as connection:
+        # It may be closed already.
+        with contextlib.suppress(ConnectionError):
+            connection.send(V1 + message("GET", "/"))
+        assert connection.ended()
     site.wait_for_log(r"\[INFO\] connection of 127\.0\.0\.9 closed: it is not in --forwarded-allow-ips")
 
 

@@ -9,6 +9,8 @@ last = {}
 
 
 def who(environ, start_response):
+    if environ["HTTP_HOST"] == "check":
+        last.setdefault("check", []).append(environ["REMOTE_ADDR"])
     keys = [
         "REMOTE_ADDR",
         "REMOTE_PORT",

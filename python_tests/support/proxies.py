@@ -6,6 +6,7 @@ twice, reads no file but those made here, and runs as whoever runs the tests.
 
 import contextlib
 import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -26,7 +27,8 @@ END = 10.0
 
 NGINX = """\
 daemon off;
-master_process off;
+worker_processes 1;
+user {user};
 pid nginx.pid;
 error_log stderr info;
 {top}
@@ -166,7 +168,9 @@ class Proxies:
         where = _nginx_address(_address(upstream))
         top, body = (f"load_module {STREAM_MODULE};", NGINX_STREAM) if stream else ("", NGINX_HTTP)
         given = {"location": location, "server": server, "listen": listen}
-        text = (NGINX + body).format(top=top, upstream=where, port=listener.getsockname()[1], **given)
+        # Its worker would be somebody else, who may not enter the tests' folders; no root, no change of user.
+        user = pwd.getpwuid(os.getuid()).pw_name
+        text = (NGINX + body).format(top=top, user=user, upstream=where, port=listener.getsockname()[1], **given)
         (folder / "nginx.conf").write_text(text)
         command = [find("nginx"), "-p", str(folder), "-c", "nginx.conf", "-e", "stderr"]
         # How nginx hands its sockets over to its successor; it finds the one that `listen` names by its address.
