@@ -4,6 +4,7 @@ import hashlib
 import subprocess
 
 import pytest
+from support.process import HERE
 from support.proxies import STREAM_MODULE, Proxies, find, version
 from support.waiting import soon
 from support.wire import Closed, Truncated, message
@@ -342,3 +343,27 @@ def test_a_refusal_reaches_the_client(server, front, listen):
     proxy = front(behind(server, listen, *NAMED, "--max-body", "10"))
     answer = proxy.request("POST", "/upload", body=b"x" * 11)
     assert answer.status == 413
+
+
+# What is shipped
+
+EXAMPLES = HERE.parent / "examples"
+
+
+@pytest.fixture(params=["nginx/chaussette.conf", "haproxy/haproxy.cfg"])
+def front_by_example(request, proxies):
+    shipped = EXAMPLES / request.param
+    if not shipped.exists():
+        pytest.skip(f"examples/{request.param} is not beside this suite")
+    return request.param, lambda site: proxies.by_example(shipped, site)
+
+
+def test_the_shipped_configurations_serve_and_say_who_the_client_is(server, front_by_example):
+    name, start = front_by_example
+    site = behind(server, "unix", *NAMED, "--clear-untrusted-proxy-headers")
+    proxy = start(site)
+    assert proxy.get("/who", SPOOFED, source=CLIENT).json()["REMOTE_ADDR"] == CLIENT, name
+    with proxy.connect() as connection:
+        assert connection.request("POST", "/upload", body=b"x" * 1_000_000).json()["size"] == 1_000_000
+        environ = connection.get("/who", [("Host", "example.org:8080")]).json()
+        assert (environ["HTTP_HOST"], environ["SERVER_PORT"]) == ("example.org:8080", "8080")

@@ -8,6 +8,11 @@ PIECE = bytes(range(256)) * 256
 last = {}
 
 
+def index(environ, start_response):
+    """What a health check asks for."""
+    return answer(start_response, {})
+
+
 def who(environ, start_response):
     if environ["HTTP_HOST"] == "check":
         last.setdefault("check", []).append(environ["REMOTE_ADDR"])
@@ -83,4 +88,4 @@ def state(environ, start_response):
     return answer(start_response, last)
 
 
-app = by_path(who, upload, download, bodiless, state)
+app = by_path(index, who, upload, download, bodiless, state)

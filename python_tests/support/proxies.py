@@ -168,9 +168,11 @@ class Proxies:
         where = _nginx_address(_address(upstream))
         top, body = (f"load_module {STREAM_MODULE};", NGINX_STREAM) if stream else ("", NGINX_HTTP)
         given = {"location": location, "server": server, "listen": listen}
-        # Its worker would be somebody else, who may not enter the tests' folders; no root, no change of user.
-        user = pwd.getpwuid(os.getuid()).pw_name
-        text = (NGINX + body).format(top=top, user=user, upstream=where, port=listener.getsockname()[1], **given)
+        port = listener.getsockname()[1]
+        text = (NGINX + body).format(top=top, user=_user(), upstream=where, port=port, **given)
+        return self._start_nginx(folder, listener, text)
+
+    def _start_nginx(self, folder, listener, text):
         (folder / "nginx.conf").write_text(text)
         command = [find("nginx"), "-p", str(folder), "-c", "nginx.conf", "-e", "stderr"]
         # How nginx hands its sockets over to its successor; it finds the one that `listen` names by its address.
@@ -185,6 +187,19 @@ class Proxies:
         (folder / "haproxy.cfg").write_text(text)
         return self._start(folder, listener, [find("haproxy"), "-db", "-f", "haproxy.cfg"], {})
 
+    def by_example(self, shipped, upstream):
+        """A shipped configuration, with another socket to listen on and another path of the server's."""
+        name = shipped.parent.name
+        folder, listener = self._begin(name)
+        text = shipped.read_text().replace("/run/chaussette/web.sock", upstream.address)
+        if name == "haproxy":
+            (folder / "haproxy.cfg").write_text(_replaced(text, "bind :80", f"bind fd@{listener.fileno()}"))
+            return self._start(folder, listener, [find("haproxy"), "-db", "-f", "haproxy.cfg"], {})
+        text = _replaced(text, "listen 80;", f"listen 127.0.0.1:{listener.getsockname()[1]};")
+        paths = "".join(f"{key}_temp_path {key};\n" for key in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        text = NGINX.format(top="", user=_user()) + "http {\naccess_log off;\n" + paths + text + "}\n"
+        return self._start_nginx(folder, listener, text)
+
     def _begin(self, name):
         folder = self.workdir / f"{name}-{len(self.started)}"
         folder.mkdir()
@@ -198,6 +213,16 @@ class Proxies:
     def clean_up(self):
         wrong = [sentence for proxy in reversed(self.started) for sentence in proxy.clean_up()]
         assert not wrong, "\n".join(wrong)
+
+
+def _user():
+    """nginx's worker would be somebody else, who may not enter the tests' folders."""
+    return pwd.getpwuid(os.getuid()).pw_name
+
+
+def _replaced(text, old, new):
+    assert old in text, f"the example no longer has {old!r}"
+    return text.replace(old, new)
 
 
 def _address(upstream):

@@ -208,7 +208,7 @@ fn spawn((stream, peer): (Stream, Peer), name: &Name, front: &Arc<Front>, connec
     };
     match Socket::new(stream) {
         Ok(socket) => {
-            connections.spawn(serve(socket, connection, Arc::clone(front)));
+            connections.spawn(serve(socket, Arc::new(connection), Arc::clone(front)));
         }
         Err(error) => tracing::debug!("connection lost as it was accepted: {error}"),
     }

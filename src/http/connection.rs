@@ -28,7 +28,7 @@ use crate::dispatch::Refused;
 use crate::exchange::{self, BodyError, Connection, Exchange, Missing};
 
 /// Serves requests until the client, the server or a deadline ends the connection.
-pub(super) async fn serve(socket: Socket, connection: Connection, front: Arc<Front>) {
+pub(super) async fn serve(socket: Socket, connection: Arc<Connection>, front: Arc<Front>) {
     let link = Arc::new(Link::new());
     let draining = pin!(front.drain.draining());
     let mut minder = Minder { link: &link, front: &front, draining, told: Told::Never, alarm: Alarm::new() };
@@ -40,7 +40,6 @@ pub(super) async fn serve(socket: Socket, connection: Connection, front: Arc<Fro
             None => return,
         },
     };
-    let connection = Arc::new(connection);
     let mut wire = Wire::new(socket, Arc::clone(&front), Arc::clone(&link));
     while minder.await_request(&mut wire).await {
         let service = service_fn(|request| {
@@ -86,9 +85,9 @@ impl<D: Future<Output = ()>> Minder<'_, D> {
     }
 
     /// Waits for what a proxy sends before the first request. Nothing: no request will come.
-    async fn await_preface(&mut self, socket: &Socket, connection: Connection) -> Option<Connection> {
-        let client = connection.client;
-        let mut preface = pin!(preface::receive(socket, connection, self.front));
+    async fn await_preface(&mut self, socket: &Socket, peer: Arc<Connection>) -> Option<Arc<Connection>> {
+        let client = peer.client;
+        let mut preface = pin!(preface::receive(socket, peer, self.front));
         poll_fn(|cx| {
             loop {
                 if let Poll::Ready(received) = preface.as_mut().poll(cx) {

@@ -6,6 +6,7 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -23,21 +24,26 @@ const TELL_EVERY: Duration = Duration::from_secs(10);
 const PIECE: usize = 512;
 
 /// Reads the PROXY header: the connection as the proxy's client made it. Nothing: the connection is to be dropped.
-pub(super) async fn receive(socket: &Socket, connection: Connection, front: &Front) -> Option<Connection> {
-    if !front.proxies.trusted.has_peer(connection.client.address()) {
+pub(super) async fn receive(
+    socket: &Socket,
+    peer: Arc<Connection>,
+    front: &Front,
+) -> Option<Arc<Connection>> {
+    if !front.proxies.trusted.has_peer(peer.client.address()) {
         front
             .turned_away
-            .tell(connection.client, "it is not in --forwarded-allow-ips, which --proxy-protocol demands");
+            .tell(peer.client, "it is not in --forwarded-allow-ips, which --proxy-protocol demands");
         return None;
     }
     match header(socket, front).await {
-        Ok(origin) => Some(made_by(origin, connection)),
+        Ok(Origin::Peer) => Some(peer),
+        Ok(origin) => Some(Arc::new(made_by(origin, Connection::clone(&peer)))),
         Err(Failed::Silently) => {
-            tracing::debug!("{} closed without a PROXY header", Named(connection.client));
+            tracing::debug!("{} closed without a PROXY header", Named(peer.client));
             None
         }
         Err(Failed::Bad(why)) => {
-            front.turned_away.tell(connection.client, why);
+            front.turned_away.tell(peer.client, why);
             None
         }
     }
