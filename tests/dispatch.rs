@@ -26,6 +26,7 @@ fn exchange(bell: &Arc<Bell>, path: &str) -> (Exchange, Answer) {
             server_name: "localhost".to_owned(),
             server_port: "80".to_owned(),
             scheme: Scheme::Http,
+            script_name: String::new(),
         }),
     };
     (Exchange { request, reply }, answer)

@@ -5,7 +5,8 @@
 //!
 //! Within: `accept` makes connections of listeners; `connection` is one connection's life; `wire` stands
 //! between the socket and hyper, `head`, `chunked` and `syntax` check what passes; `request` and `body` lead in,
-//! `response` and `file` lead out, `aside` around hyper; `link` is what they tell one another.
+//! `response` and `file` lead out, `aside` around hyper; `link` is what they tell one another. What proxies say is
+//! read by `preface` and `proxy` before the first request (PROXY protocol), by `forwarded` and `rfc7239` in each.
 
 mod accept;
 mod aside;
@@ -13,11 +14,15 @@ mod body;
 mod chunked;
 mod connection;
 mod file;
+mod forwarded;
 mod head;
 mod link;
+mod preface;
+mod proxy;
 mod refusal;
 mod request;
 mod response;
+mod rfc7239;
 mod socket;
 mod syntax;
 mod wire;
@@ -30,7 +35,9 @@ use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 
+use self::preface::TurnedAway;
 pub use crate::config::Limits;
+use crate::config::Proxies;
 use crate::dispatch::Dispatcher;
 use crate::listener::Listener;
 use crate::shutdown::Drain;
@@ -55,6 +62,8 @@ impl Limits {
 struct Front {
     dispatcher: Dispatcher,
     limits: Limits,
+    proxies: Proxies,
+    turned_away: TurnedAway,
     drain: Drain,
     protocol: http1::Builder,
     /// What is read lands here and is passed on at once. Locked only while one read lasts, on one thread.
@@ -65,22 +74,32 @@ struct Front {
 #[derive(Debug)]
 pub struct FrontEnd {
     listeners: Vec<Listener>,
-    front: Arc<Front>,
+    front: Front,
 }
 
 impl FrontEnd {
     pub fn new(listeners: Vec<Listener>, dispatcher: Dispatcher, limits: Limits, drain: Drain) -> Self {
         let protocol = protocol(&limits);
         let scratch = Mutex::new(vec![0; wire::READ].into_boxed_slice());
-        Self { listeners, front: Arc::new(Front { dispatcher, limits, drain, protocol, scratch }) }
+        let (proxies, turned_away) = (Proxies::default(), TurnedAway::default());
+        let front = Front { dispatcher, limits, proxies, turned_away, drain, protocol, scratch };
+        Self { listeners, front }
+    }
+
+    /// Believes these proxies. Without it, none.
+    #[must_use]
+    pub fn behind(mut self, proxies: Proxies) -> Self {
+        self.front.proxies = proxies;
+        self
     }
 
     /// Serves. Once it drains no connection is accepted any more, and it ends when the last one has closed;
     /// asked for a quick end, it drops those that are left. An error: a listener cannot be waited for.
     pub async fn serve(self) -> io::Result<()> {
+        let front = Arc::new(self.front);
         let mut accepting = JoinSet::new();
         for listener in self.listeners {
-            accepting.spawn(accept::accept(listener, Arc::clone(&self.front)));
+            accepting.spawn(accept::accept(listener, Arc::clone(&front)));
         }
         while let Some(ended) = accepting.join_next().await {
             ended.map_err(io::Error::other)??;

@@ -60,6 +60,7 @@ kept! {
         request_uri: "REQUEST_URI",
         raw_uri: "RAW_URI",
         server_protocol: "SERVER_PROTOCOL",
+        script_name: "SCRIPT_NAME",
         server_name: "SERVER_NAME",
         server_port: "SERVER_PORT",
         remote_addr: "REMOTE_ADDR",
@@ -168,6 +169,9 @@ impl Environ {
         connection: &Connection,
     ) -> Result<(), PythonError<'a>> {
         let keys = &self.keys;
+        if !connection.script_name.is_empty() {
+            at.dict_set(dict, &keys.script_name, &at.str(&connection.script_name)?)?;
+        }
         at.dict_set(dict, &keys.server_name, &at.str(&connection.server_name)?)?;
         at.dict_set(dict, &keys.server_port, &at.str(&connection.server_port)?)?;
         let scheme = match connection.scheme.as_str() {
@@ -180,7 +184,11 @@ impl Environ {
             Client::Unix => at.dict_set(dict, &keys.remote_addr, &self.values.empty),
             Client::Inet(address, port) => {
                 at.dict_set(dict, &keys.remote_addr, &at.str(&address.to_string())?)?;
-                at.dict_set(dict, &keys.remote_port, &at.str(&port.to_string())?)
+                match port {
+                    Some(port) => at.dict_set(dict, &keys.remote_port, &at.str(&port.to_string())?),
+                    // A proxy did not tell it, and its own port is not the client's.
+                    None => Ok(()),
+                }
             }
         }
     }
