@@ -10,7 +10,6 @@ from apps.breaking_rows import (
     SPECIFICATION,
     WRITE,
     Closing,
-    ClosingList,
     Rows,
     tell_closed,
 )
@@ -60,13 +59,14 @@ rows.put("returns_empty_bytes", returning(b""), "fine", body=b"")
 rows.put("returns_empty_dict", returning({}), "fine", body=b"")
 
 
+class Sequence:
+    def __getitem__(self, place):
+        return [b"o", b"k"][place]
+
+
 @rows.add("fine")
 def returns_an_old_sequence(environ, start_response):
     """An object that only has __getitem__ is iterable."""
-
-    class Sequence:
-        def __getitem__(self, place):
-            return [b"o", b"k"][place]
 
     started(start_response)
     return Sequence()
@@ -118,83 +118,70 @@ rows.put("part_without_repr", returning([Unrepresentable()]), "500", NOT_BYTES +
 # How it iterates
 
 
-@rows.add("500", "application raised", "ValueError: in __iter__", closes=True)
-def iter_raises(environ, start_response):
-    class Body(Closing):
-        def __iter__(self):
-            raise ValueError("in __iter__")
-
-    started(start_response)
-    return Body(environ, [])
+def fails(text):
+    raise ValueError(text)
 
 
 @rows.add("500", "application raised", "iter() returned non-iterator", closes=True)
 def iter_gives_no_iterator(environ, start_response):
-    class Body(Closing):
-        def __iter__(self):
-            return 5
-
     started(start_response)
-    return Body(environ, [])
+    return Closing(environ, [], at_iter=lambda: 5)
+
+
+class Short(Closing):
+    def __len__(self):
+        return 1
+
+
+class Long(list):
+    """With a close() that is told of."""
+
+    environ = None
+
+    def __len__(self):
+        return 5
+
+    def close(self):
+        tell_closed(self.environ)
+
+
+class Lengthless(Closing):
+    def __len__(self):
+        raise ValueError("no length")
 
 
 @rows.add("fine", body=b"one two three", closes=True)
 def len_is_too_small(environ, start_response):
     """PEP 3333 lets a server rely on len(); what is iterated over counts here."""
-
-    class Body(Closing):
-        def __len__(self):
-            return 1
-
     started(start_response)
-    return Body(environ, [b"one ", b"two ", b"three"])
+    return Short(environ, [b"one ", b"two ", b"three"])
 
 
 @rows.add("fine", closes=True)
 def len_is_too_large(environ, start_response):
-    class Body(ClosingList):
-        def __len__(self):
-            return 5
-
     started(start_response)
-    body = Body([b"o", b"k"])
+    body = Long([b"o", b"k"])
     body.environ = environ
     return body
 
 
 @rows.add("fine", closes=True)
 def len_raises(environ, start_response):
-    class Body(Closing):
-        def __len__(self):
-            raise ValueError("no length")
-
     started(start_response)
-    return Body(environ, [b"ok"])
+    return Lengthless(environ, [b"ok"])
 
 
 # close()
 
 
 def closing_with(close):
-    def closing(environ, start_response):
-        class Body(Closing):
-            pass
+    body = type("Body", (Closing,), {"close": close})
 
-        Body.close = close
+    def closing(environ, start_response):
         started(start_response, ("Content-Length", "2"))
-        return Body(environ, [b"ok"])
+        return body(environ, [b"ok"])
 
     return closing
-
-
-def close_raises(self):
-    tell_closed(self.environ)
-    raise ValueError("in close")
-
-
-def close_exits(self):
-    tell_closed(self.environ)
-    raise SystemExit("in close")
 
 
 def close_wants_more(self, more):
@@ -206,8 +193,6 @@ def close_without_looking(self):
 
 
 AFTER = " after its response was complete"
-rows.put("close_raises", closing_with(close_raises), "fine", "application raised" + AFTER, "in close", closes=True)
-rows.put("close_exits", closing_with(close_exits), "fine", "application raised" + AFTER, "in close", closes=True)
 rows.put("close_wants_more", closing_with(close_wants_more), "fine", "application raised" + AFTER, "missing 1")
 rows.put("close_hides", closing_with(property(close_without_looking)), "fine", "application raised" + AFTER, "Lookup")
 NO_METHOD = "close of the returned iterable cannot be called: "
@@ -217,36 +202,21 @@ rows.put("close_none", closing_with(None), "fine", NO_METHOD + "NoneType: None",
 
 @rows.add("500", "application raised", "then, while its iterable was closed", closes=True)
 def close_raises_after_a_failure(environ, start_response):
-    class Body(Closing):
-        close = close_raises
-
-        def __iter__(self):
-            raise ValueError("in __iter__")
-
     started(start_response)
-    return Body(environ, [])
+    return Closing(environ, [], at_iter=lambda: fails("in iter"), at_close=lambda: fails("in close"))
 
 
 @rows.add("aborted", NOT_BYTES + "str", "ValueError: in close", closes=True)
 def close_raises_after_an_abort(environ, start_response):
-    class Body(Closing):
-        close = close_raises
-
     started(start_response)
-    return Body(environ, [b"some bytes", "text"])
+    return Closing(environ, [b"some bytes", "text"], at_close=lambda: fails("in close"))
 
 
 @rows.add("fine", "application raised", WRITE, closes=True)
 def close_writes(environ, start_response):
     """write() after the end of the iterable: the response is over."""
     write = started(start_response)
-
-    class Body(Closing):
-        def close(self):
-            tell_closed(environ)
-            write(b"late")
-
-    return Body(environ, [b"ok"])
+    return Closing(environ, [b"ok"], at_close=lambda: write(b"late"))
 
 
 @rows.add("aborted", NOT_BYTES + "int", SPECIFICATION, closes=True)
@@ -474,40 +444,10 @@ def after_write(event):
     return app
 
 
-def in_iter(event):
+def within(parts, **events):
     def app(environ, start_response):
-        class Body(Closing):
-            def __iter__(self):
-                event()
-
         started(start_response)
-        return Body(environ, [])
-
-    return app
-
-
-def in_next(event, parts):
-    def app(environ, start_response):
-        class Body(Closing):
-            def __next__(self):
-                part = next(self.parts, None)
-                return event() if part is None else part
-
-        started(start_response)
-        return Body(environ, parts)
-
-    return app
-
-
-def in_close(event):
-    def app(environ, start_response):
-        class Body(Closing):
-            def close(self):
-                tell_closed(environ)
-                event()
-
-        started(start_response)
-        return Body(environ, [b"ok"])
+        return Closing(environ, parts, **events)
 
     return app
 
@@ -515,13 +455,20 @@ def in_close(event):
 for name, (event, text) in EVENTS.items():
     rows.put(f"{name}_in_call", in_call(event), "500", "application raised", text)
     rows.put(f"{name}_after_write", after_write(event), "aborted", "application raised after its response had", text)
-    rows.put(f"{name}_in_iter", in_iter(event), "500", "application raised", text, closes=True)
-    rows.put(f"{name}_in_close", in_close(event), "fine", "application raised" + AFTER, text, closes=True)
+    rows.put(f"{name}_in_iter", within([], at_iter=event), "500", "application raised", text, closes=True)
+    rows.put(
+        f"{name}_in_close", within([b"ok"], at_close=event), "fine", "application raised" + AFTER, text, closes=True
+    )
     if name == "stop_iteration":
         # The end of an iterator, whoever raises it.
-        rows.put(f"{name}_in_next", in_next(event, [b"o", b"k"]), "fine", closes=True)
+        rows.put(f"{name}_in_next", within([b"o", b"k"], at_end=event), "fine", closes=True)
         continue
-    rows.put(f"{name}_in_next", in_next(event, []), "500", "application raised", text, closes=True)
+    rows.put(f"{name}_in_next", within([], at_end=event), "500", "application raised", text, closes=True)
     rows.put(
-        f"{name}_in_next_later", in_next(event, [b"bytes"]), "aborted", "application raised after", text, closes=True
+        f"{name}_in_next_later",
+        within([b"bytes"], at_end=event),
+        "aborted",
+        "application raised after",
+        text,
+        closes=True,
     )

@@ -50,26 +50,29 @@ def tell_closed(environ):
     environ["wsgi.errors"].flush()
 
 
-class Closing:
-    """An iterator over `parts` whose close() is told of."""
+def nothing():
+    pass
 
-    def __init__(self, environ, parts):
+
+class Closing:
+    """An iterator over `parts` whose close() is told of. What it shall break is called in iter(), at the end, in close.
+
+    Its subclasses are made once: a free-threaded 3.13 never frees a class.
+    """
+
+    def __init__(self, environ, parts, *, at_iter=nothing, at_end=nothing, at_close=nothing):
         self.environ, self.parts = environ, iter(parts)
+        self.at_iter, self.at_end, self.at_close = at_iter, at_end, at_close
 
     def __iter__(self):
-        return self
+        return self.at_iter() or self
 
     def __next__(self):
-        return next(self.parts)
+        for part in self.parts:
+            return part
+        self.at_end()
+        raise StopIteration
 
     def close(self):
         tell_closed(self.environ)
-
-
-class ClosingList(list):
-    """A list of parts whose close() is told of."""
-
-    environ = None
-
-    def close(self):
-        tell_closed(self.environ)
+        self.at_close()
