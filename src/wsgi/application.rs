@@ -8,14 +8,14 @@ use bytes::{Bytes, BytesMut};
 use http::{Method, Uri};
 
 use crate::application::{Application, Ended, Line};
-use crate::exchange::{Exchange, Fault, FileRange, RequestBody};
+use crate::exchange::{BodyError, Exchange, Fault, FileRange, RequestBody};
 use crate::interp::{Attached, Departure, Interpreter, Kept, Object, PythonError, ThreadState, Truth, Type};
 use crate::wsgi::clause::Clause;
 use crate::wsgi::dict::{Environ, Surroundings};
 use crate::wsgi::failure::{Failure, describe, report};
 use crate::wsgi::hints::EarlyHints;
 use crate::wsgi::input::{Body, Input};
-use crate::wsgi::responder::{Progress, Responder, Sent, StartResponse};
+use crate::wsgi::responder::{CLIENT_LEFT, Progress, Responder, Sent, StartResponse};
 
 /// A list of parts up to this size leaves as one reply. 256 KiB: what the reply's buffer holds; above it,
 /// joining would only double the memory.
@@ -264,6 +264,11 @@ impl Tools {
             return;
         }
         let client_left = responder.lost_client(at);
+        if client_left && failure.is_only_the_client() {
+            responder.fail(at, Fault::Client(BodyError::ClientLeft));
+            tracing::info!("interpreter {number}: {method} {uri}: {CLIENT_LEFT}");
+            return;
+        }
         let (what, report) = failure.told(at, &self.support);
         let report = if report.is_empty() { report } else { format!("\n{report}") };
         let progress = responder.fail(at, Fault::Application("failed"));

@@ -5,6 +5,7 @@
 
 use crate::interp::{Attached, ExceptionKind, Kept, Object, PythonError};
 use crate::wsgi::clause::Clause;
+use crate::wsgi::responder::CLIENT_LEFT;
 
 /// Characters of a value that a message shows: enough to recognise it.
 const SHOWN: usize = 80;
@@ -63,6 +64,11 @@ impl<'a> Failure<'a> {
 
     pub(super) fn and(self, later: Self) -> Self {
         Self::Twice(Box::new((self, later)))
+    }
+
+    /// What `write` raised because the client left came back through the application.
+    pub(super) fn is_only_the_client(&self) -> bool {
+        matches!(self, Self::Raised(error) if error.is(ExceptionKind::OSError) && error.message().ends_with(CLIENT_LEFT))
     }
 
     /// In one line, and in full.

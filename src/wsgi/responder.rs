@@ -41,6 +41,9 @@ impl Stage {
     }
 }
 
+/// What `write` raises when nobody reads any more.
+pub(super) const CLIENT_LEFT: &str = "the client left before the end of the response";
+
 /// Bytes that the Content-Length leaves for the rest of the body; `None` without one.
 type Left = Option<u64>;
 
@@ -432,8 +435,7 @@ impl Class for StartResponse {
             }
             Sent::Unwanted => {
                 // Silence would let a loop of write() go on for ever.
-                let what = "the client left before the end of the response";
-                Err(PythonError::new(at, ExceptionKind::OSError, what))
+                Err(PythonError::new(at, ExceptionKind::OSError, CLIENT_LEFT))
             }
         }
     }
