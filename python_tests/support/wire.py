@@ -90,6 +90,10 @@ class Connection:
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
         self.socket.close()
 
+    def half_close(self):
+        """Shut the sending side, and read on."""
+        self.socket.shutdown(socket.SHUT_WR)
+
     def send(self, data):
         self.socket.sendall(data)
 
