@@ -9,6 +9,7 @@ import sys
 import sysconfig
 
 import pytest
+from support import tally
 from support.gates import Gate
 from support.process import HERE, Starter, command_line
 
@@ -34,6 +35,12 @@ def pytest_collection_modifyitems(items):
             item.add_marker(own_gil)
         if not FREE_THREADED_BUILD and item.get_closest_marker("free_threaded"):
             item.add_marker(free_threaded)
+
+
+def pytest_terminal_summary(terminalreporter):
+    reports = [report for kind in ("passed", "failed", "error") for report in terminalreporter.stats.get(kind, [])]
+    for line in tally.lines(reports, "threads" if FREE_THREADED_BUILD else "interpreters"):
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture

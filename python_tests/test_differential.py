@@ -16,7 +16,7 @@ from differential.peers import LAST, NAMES, Entry, Peer, converse, is_installed
 from differential.table import ROWS, VERDICTS, VIEWS
 from differential.unusual import PLACES
 
-APPLICATION = "apps.echoing:app"
+APPLICATION = "apps.telling:app"
 
 #: Any number: the same requests in each run, so that a failure is the same tomorrow.
 SEED = 20260

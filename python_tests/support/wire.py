@@ -100,6 +100,10 @@ class Connection:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         self.socket = context.wrap_socket(self.socket)
 
+    def half_close(self):
+        """Shut the sending side, and read on."""
+        self.socket.shutdown(socket.SHUT_WR)
+
     def send(self, data):
         self.socket.sendall(data)
 
