@@ -532,4 +532,58 @@ mod tests {
         let text = format!("X-Forwarded-For: {}", "10.0.0.1,".repeat(500_000));
         assert_eq!(client(PEER, "127.0.0.1,10.0.0.0/8", &[&text]), "10.0.0.1");
     }
+
+    #[test]
+    fn whatever_a_proxy_says_the_environ_stays_one() {
+        const WORDS: [&str; 24] = [
+            "for=",
+            "proto=",
+            "host=",
+            "https",
+            "a.example",
+            "192.0.2.1",
+            "10.0.0.1",
+            "[::1]",
+            "2001:db8::1",
+            ":80",
+            ":",
+            ",",
+            ";",
+            " ",
+            "\t",
+            "\"",
+            "\\",
+            "/",
+            "//",
+            "_x",
+            "unknown",
+            "99999",
+            "%",
+            "\u{e9}",
+        ];
+        let ours = proxies("127.0.0.1,10.0.0.0/8");
+        // Xorshift: the same values in each run.
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut random = |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state % below as u64).unwrap()
+        };
+        for _ in 0..50_000 {
+            let mut headers = lines(&["Host: direct"]);
+            for _ in 0..=random(3) {
+                let value: String = (0..random(9)).map(|_| WORDS[random(WORDS.len())]).collect();
+                let header = ForwardedHeader::ALL[random(6)];
+                headers.append(name(header), HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            }
+            let given = attribute(&mut headers, connection(PEER), &ours);
+            assert_eq!(headers.get_all(HOST).iter().count(), 1, "{headers:?}");
+            assert_eq!(check_host(headers.get(HOST).unwrap().as_bytes()), Ok(()), "{headers:?}");
+            assert!(given.server_port.parse::<u16>().is_ok_and(|port| port > 0), "{headers:?} {given:?}");
+            assert_eq!(check_host(given.server_name.as_bytes()), Ok(()), "{headers:?} {given:?}");
+            let script = &given.script_name;
+            assert!(script.is_empty() || script.starts_with('/') && !script.ends_with('/'), "{given:?}");
+        }
+    }
 }
