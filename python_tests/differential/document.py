@@ -18,7 +18,7 @@ TITLE = "## Differences from other servers"
 
 INTRODUCTION = """\
 Compared with waitress 3.0.2, gunicorn 27.0.1 (gthread) and cheroot 11.1.2, each with its default settings:
-`python_tests/test_differential.py` sends four thousand streams of generated requests to all four. Whatever differs is a
+`python_tests/test_differential.py` sends some thousand streams of generated requests to all four. Whatever differs is a
 row here; the test fails for a difference without a row, and for a row without a difference. The tables are generated:
 `python -m differential.document`, run in `python_tests`.
 
