@@ -41,9 +41,13 @@ pub fn query_string(uri: &Uri) -> &str {
     uri.query().unwrap_or("")
 }
 
-/// The request target in origin form, as `REQUEST_URI` and `RAW_URI`.
-pub fn request_uri(uri: &Uri) -> &str {
-    uri.path_and_query().map_or("/", |target| target.as_str())
+/// The request target in origin form, as `REQUEST_URI` and `RAW_URI`. Of an absolute form it begins with `/` even
+/// where the path is empty (RFC 9112 §3.2.1).
+pub fn request_uri(uri: &Uri) -> Cow<'_, str> {
+    match uri.path_and_query().map_or("/", |target| target.as_str()) {
+        query if query.starts_with('?') => Cow::Owned(format!("/{query}")),
+        target => Cow::Borrowed(target),
+    }
 }
 
 /// `SERVER_PROTOCOL`.
@@ -89,6 +93,15 @@ mod tests {
         assert_eq!(&*path_info(&uri), b"/caf\xc3\xa9/x%zz");
         assert_eq!(query_string(&uri), "q=%20");
         assert_eq!(request_uri(&uri), "/caf%C3%A9%2Fx%zz?q=%20");
+    }
+
+    #[test]
+    fn an_empty_path_of_an_absolute_form_is_a_slash() {
+        for (target, expected) in [("http://x?q", "/?q"), ("http://x", "/"), ("http://x/a?q", "/a?q")] {
+            let uri: Uri = target.parse().unwrap();
+            assert_eq!(request_uri(&uri), expected);
+            assert!(path_info(&uri).starts_with(b"/"));
+        }
     }
 
     #[test]
