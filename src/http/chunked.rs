@@ -6,8 +6,8 @@ use super::head::{HeadLimits, Then};
 use super::refusal::Refusal;
 use super::syntax::header_line;
 
-/// Bytes of one chunk's extensions. 4 KiB: nobody uses them, so more is an attack.
-const MAX_EXTENSION: usize = 4 * 1024;
+/// Bytes of one body's chunk extensions. 4 KiB: nobody uses them, so more is an attack. hyper stops at 16 KiB a body.
+const MAX_EXTENSIONS: usize = 4 * 1024;
 
 /// Hexadecimal digits of a chunk size, so that it fits 64 bits.
 const MAX_DIGITS: u32 = 16;
@@ -16,6 +16,7 @@ const MAX_DIGITS: u32 = 16;
 pub(super) struct Chunks {
     limits: HeadLimits,
     stage: Stage,
+    extension_bytes: usize,
     /// The trailer line that is being read.
     line: Vec<u8>,
     trailer_bytes: usize,
@@ -25,7 +26,7 @@ pub(super) struct Chunks {
 #[derive(Debug, Clone, Copy)]
 enum Stage {
     Size { digits: u32, size: u64 },
-    Extension { size: u64, seen: usize, quoted: Quoted },
+    Extension { size: u64, quoted: Quoted },
     SizeLf { size: u64 },
     Data { left: u64 },
     DataCr,
@@ -46,6 +47,7 @@ impl Chunks {
         Self {
             limits,
             stage: Stage::Size { digits: 0, size: 0 },
+            extension_bytes: 0,
             line: Vec::new(),
             trailer_bytes: 0,
             trailer_lines: 0,
@@ -84,11 +86,9 @@ impl Chunks {
                 Stage::Size { digits: digits + 1, size: (size << 4) | u64::from(hex(byte)) }
             }
             (Stage::Size { digits: 1.., size }, b'\r') => Stage::SizeLf { size },
-            (Stage::Size { digits: 1.., size }, b';') => {
-                Stage::Extension { size, seen: 0, quoted: Quoted::No }
-            }
+            (Stage::Size { digits: 1.., size }, b';') => Stage::Extension { size, quoted: Quoted::No },
             (Stage::Size { .. }, _) => return Err("a chunk size is malformed"),
-            (Stage::Extension { size, seen, quoted }, _) => extension(size, seen, quoted, byte)?,
+            (Stage::Extension { size, quoted }, _) => self.extension_byte(size, quoted, byte)?,
             (Stage::SizeLf { size: 0 }, b'\n') => Stage::Trailer,
             (Stage::SizeLf { size }, b'\n') => Stage::Data { left: size },
             (Stage::DataCr, b'\r') => Stage::DataLf,
@@ -100,6 +100,23 @@ impl Chunks {
             _ => return Err("a chunk is malformed"),
         };
         Ok(Some(next))
+    }
+
+    /// RFC 9112 §7.1.1. Ignored, but no place to hide a line end or a control character.
+    fn extension_byte(&mut self, size: u64, quoted: Quoted, byte: u8) -> Result<Stage, &'static str> {
+        let quoted = match (quoted, byte) {
+            (Quoted::No, b'\r') => return Ok(Stage::SizeLf { size }),
+            (_, 0..=8 | 10..=31 | 127) => return Err("a chunk extension has a control character"),
+            (Quoted::No, b'"') | (Quoted::Escape, _) => Quoted::Yes,
+            (Quoted::Yes, b'"') | (Quoted::No, _) => Quoted::No,
+            (Quoted::Yes, b'\\') => Quoted::Escape,
+            (Quoted::Yes, _) => Quoted::Yes,
+        };
+        self.extension_bytes += 1;
+        if self.extension_bytes > MAX_EXTENSIONS {
+            return Err("the chunk extensions are too large");
+        }
+        Ok(Stage::Extension { size, quoted })
     }
 
     fn trailer_byte(&mut self, byte: u8) -> Result<Stage, &'static str> {
@@ -128,22 +145,6 @@ impl Chunks {
         self.line.clear();
         Ok(Stage::Trailer)
     }
-}
-
-/// RFC 9112 §7.1.1. Ignored, but no place to hide a line end or a control character.
-fn extension(size: u64, seen: usize, quoted: Quoted, byte: u8) -> Result<Stage, &'static str> {
-    if seen == MAX_EXTENSION {
-        return Err("a chunk extension is too large");
-    }
-    let quoted = match (quoted, byte) {
-        (Quoted::No, b'\r') => return Ok(Stage::SizeLf { size }),
-        (_, 0..=8 | 10..=31 | 127) => return Err("a chunk extension has a control character"),
-        (Quoted::No, b'"') | (Quoted::Escape, _) => Quoted::Yes,
-        (Quoted::Yes, b'"') | (Quoted::No, _) => Quoted::No,
-        (Quoted::Yes, b'\\') => Quoted::Escape,
-        (Quoted::Yes, _) => Quoted::Yes,
-    };
-    Ok(Stage::Extension { size, seen: seen + 1, quoted })
 }
 
 /// The value of a hexadecimal digit.

@@ -165,6 +165,10 @@ impl Head {
         let mut blank = 0;
         loop {
             let line_start = blank + self.lines;
+            // TLS and random bytes are told at once: a method begins with a token character.
+            if self.facts.is_none() && bytes.get(blank).is_some_and(|&first| !is_token(first) && first != b'\r') {
+                return refuse("this is not an HTTP request");
+            }
             let from = line_start + self.searched;
             let Some(end) = bytes.get(from..).and_then(|rest| memchr(b'\n', rest)).map(|at| from + at) else {
                 return self.partial(bytes, blank, limits);
@@ -193,14 +197,6 @@ impl Head {
     /// No further line is complete.
     fn partial(&mut self, bytes: &[u8], blank: usize, limits: HeadLimits) -> Progress {
         self.searched = bytes.len() - blank - self.lines;
-        // TLS and random bytes are told at once: a method begins with a token character.
-        if self.facts.is_none()
-            && let Some(first) = bytes.get(blank)
-            && !is_token(*first)
-            && *first != b'\r'
-        {
-            return refuse("this is not an HTTP request");
-        }
         if bytes.len() - blank > limits.size {
             return Progress::Refused(self.too_large());
         }
@@ -398,6 +394,7 @@ mod tests {
             post("Content-Length: 5\r\nTransfer-Encoding: chunked", "0\r\n\r\n") + get,
             format!("{get}GET / HTTP/1.1\nHost: x\n\n"),
             format!("{get}\x16\x03\x01"),
+            format!("{get}\x16\x03\x01\r\n"),
             format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "l".repeat(400)),
             format!("GET / HTTP/1.1\r\nHost: x\r\nLong: {}\r\n\r\n", "l".repeat(400)),
             format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(7)),

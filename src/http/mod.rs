@@ -12,6 +12,8 @@ mod body;
 mod chunked;
 mod connection;
 mod file;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod head;
 mod link;
 mod refusal;

@@ -1,0 +1,17 @@
+//! Generated requests and responses.
+
+#[path = "fuzz/src/lib.rs"]
+mod fuzz;
+
+#[test]
+fn smoke() {
+    for (stream, good) in [
+        (&b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..], 1),
+        (b"POST /a%20b?c HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\nGET http://y?z HTTP/1.0\r\n\r\n", 2),
+    ] {
+        for seed in 0..10 {
+            assert_eq!(fuzz::request::check_stream(stream, seed), good);
+            assert_eq!(fuzz::connection::check_stream(stream, seed), good);
+        }
+    }
+}
