@@ -11,7 +11,7 @@ use std::env::split_paths;
 use std::error::Error as _;
 use std::ffi::OsString;
 use std::io::Write;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::Path;
 
 use clap::error::{ContextKind, ErrorKind};
@@ -195,6 +195,9 @@ struct LimitArgs {
     /// Seconds between two pieces of a request body
     #[arg(long, value_name = "S", default_value_t = Seconds(config::DEFAULT_BODY_TIMEOUT), value_parser = values::some_seconds)]
     body_timeout: Seconds,
+    /// Bytes per second of a body that a client must send, and take, on average after --body-timeout; 0: no minimum
+    #[arg(long, value_name = "BYTES", default_value_t = config::DEFAULT_MIN_RATE, value_parser = values::min_rate)]
+    min_rate: u32,
     /// Seconds an idle connection is kept, 0 to close after each response
     #[arg(long, value_name = "S", default_value_t = Seconds(config::DEFAULT_KEEP_ALIVE), value_parser = values::seconds)]
     keep_alive: Seconds,
@@ -253,6 +256,7 @@ impl LimitArgs {
             max_headers: self.max_headers,
             header_timeout: self.header_timeout.0,
             body_timeout: self.body_timeout.0,
+            min_rate: NonZeroU32::new(self.min_rate),
             keep_alive: self.keep_alive.0,
         }
     }

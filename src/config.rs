@@ -5,7 +5,7 @@
 //! is given that part, never the whole. Every default is a named constant with its unit and reason.
 
 use std::fmt;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -53,6 +53,11 @@ pub const DEFAULT_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Seconds between two pieces of a request body: a phone that changes cells is silent for less.
 pub const DEFAULT_BODY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Bytes per second, on average, that a client must send of a body, and take of an answer, beyond
+/// [`DEFAULT_BODY_TIMEOUT`] of waiting. 240: below any line that people use, above a drip that only holds a
+/// connection; the figure is Kestrel's.
+pub const DEFAULT_MIN_RATE: u32 = 240;
 
 /// Seconds an idle connection is kept. Above the 60 s of nginx, HAProxy and AWS load balancers:
 /// the proxy closes first, so it never sends a request into a connection that we just closed.
@@ -173,8 +178,11 @@ pub struct Limits {
     pub max_headers: usize,
     /// For a whole request head, from its first byte.
     pub header_timeout: Duration,
-    /// Between two pieces of a request body.
+    /// Between two pieces of a request body; and of an answer, as far as the client must take it.
     pub body_timeout: Duration,
+    /// Bytes per second of either that the client must keep up with on average, once it has been waited for
+    /// `body_timeout` in all. `None`: only silence counts.
+    pub min_rate: Option<NonZeroU32>,
     /// For the next request on an idle connection. Zero: close after each response.
     pub keep_alive: Duration,
 }
@@ -187,6 +195,7 @@ impl Default for Limits {
             max_headers: DEFAULT_MAX_HEADERS,
             header_timeout: DEFAULT_HEADER_TIMEOUT,
             body_timeout: DEFAULT_BODY_TIMEOUT,
+            min_rate: NonZeroU32::new(DEFAULT_MIN_RATE),
             keep_alive: DEFAULT_KEEP_ALIVE,
         }
     }

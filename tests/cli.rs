@@ -1,7 +1,7 @@
 //! The command line: what words give which settings, and what is said of mistakes.
 
 use std::ffi::OsString;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -67,6 +67,7 @@ fn no_words_give_the_defaults() {
             max_headers: 100,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(60),
+            min_rate: NonZeroU32::new(240),
             keep_alive: Duration::from_secs(75),
         },
         logs: Logs { level: LogLevel::Info, output: LogOutput::Stderr },
@@ -80,7 +81,7 @@ fn no_words_give_the_defaults() {
 fn each_option_sets_its_setting() {
     let words = "--host ::1 --port 0 --backlog 5 --interpreters 3 --threads 4 --isolation own-gil --factory \
         --queue 7 --graceful-timeout 0.5 --max-body 0 --max-header-size 8192 --max-headers 9 \
-        --header-timeout 1 --body-timeout 2 --keep-alive 0 --log-level debug --log-output /log \
+        --header-timeout 1 --body-timeout 2 --min-rate 0 --keep-alive 0 --log-level debug --log-output /log \
         --python-path /a::/b --pre-hook app.pre --post-hook app:post --socket-type SOCK_STREAM pkg:app one -- --two";
     let expected = Config {
         argv0: "/venv/bin/chaussette".to_owned(),
@@ -103,6 +104,7 @@ fn each_option_sets_its_setting() {
             max_headers: 9,
             header_timeout: Duration::from_secs(1),
             body_timeout: Duration::from_secs(2),
+            min_rate: None,
             keep_alive: Duration::ZERO,
         },
         logs: Logs { level: LogLevel::Debug, output: LogOutput::File("/log".into()) },

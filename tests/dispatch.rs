@@ -17,6 +17,7 @@ fn exchange(bell: &Arc<Bell>, path: &str) -> (Exchange, Answer) {
     let request = Request {
         method: http::Method::GET,
         uri: path.parse().unwrap(),
+        target: None,
         version: http::Version::HTTP_11,
         headers: http::HeaderMap::new(),
         body: RequestBody::Empty,
@@ -151,7 +152,7 @@ async fn a_dropped_reply_is_an_answer() {
     let bell = Arc::new(Bell::default());
     let (exchange, answer) = exchange(&bell, "/");
     drop(exchange);
-    assert!(answer.response(|| false).await.is_err());
+    assert!(answer.response(|| false, |_| {}).await.is_err());
 }
 
 #[tokio::test(flavor = "current_thread")]
@@ -174,8 +175,10 @@ async fn an_answer_from_another_thread_wakes_the_reactor() {
             ringing.ring();
         })
         .unwrap();
-    let response =
-        tokio::time::timeout(SOON, answer.response(|| false)).await.expect("woken").expect("a response");
+    let response = tokio::time::timeout(SOON, answer.response(|| false, |_| {}))
+        .await
+        .expect("woken")
+        .expect("a response");
     assert_eq!(response.head.status, 200);
     worker.join().unwrap();
     pump.abort();
@@ -208,7 +211,7 @@ async fn a_reply_left_unrung_is_found_all_the_same() {
             drop(seat);
         })
         .unwrap();
-    tokio::time::timeout(SOON, answer.response(|| false)).await.expect("found").expect("a response");
+    tokio::time::timeout(SOON, answer.response(|| false, |_| {})).await.expect("found").expect("a response");
     drop(done);
     worker.join().unwrap();
     pump.abort();

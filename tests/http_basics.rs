@@ -319,3 +319,50 @@ fn an_upgrade_that_nobody_offers_is_ignored() {
     assert_eq!(client.answer().text(), "Hello, World!");
     assert!(client.is_closed());
 }
+
+#[test]
+fn a_target_reaches_the_application_as_it_was_sent_and_as_a_uri() {
+    let site = Site::new(|exchange: Exchange| {
+        let sent = exchange.request.target.map(|target| String::from_utf8(target.to_vec()).unwrap());
+        let text = format!("{} {}", exchange.request.uri, sent.unwrap_or("as it is".to_owned()));
+        exchange.reply.respond(head(200, &[]), text.into());
+    });
+    let targets = [
+        ("/a?b", "/a?b as it is"),
+        ("/a\"<b>?c=\"`\"", "/a%22%3Cb%3E?c=%22%60%22 /a\"<b>?c=\"`\""),
+        ("http://x/a?b", "http://x/a?b http://x/a?b"),
+        ("HTTP://x?<", "http://x/?%3C HTTP://x?<"),
+        ("/a?b#c?d", "/a?b /a?b#c?d"),
+    ];
+    let mut client = site.connect();
+    for (target, expected) in targets {
+        // Also behind another request, where it is read from what is held.
+        let request = format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n");
+        client.send(request.repeat(2));
+        assert_eq!(client.answer().text(), expected);
+        assert_eq!(client.answer().text(), expected);
+    }
+    client.send("POST /\"?< HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc");
+    assert_eq!(client.answer().text(), "/%22?%3C /\"?<");
+    client.send("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(client.answer().text(), "* *");
+}
+
+#[test]
+fn a_body_that_came_in_chunks_is_framed_anew_for_the_application() {
+    let site = Site::new(|exchange: Exchange| {
+        let named = |name| exchange.request.headers.get(name).map_or("none", |value| value.to_str().unwrap());
+        let text = format!("{} {} {}", named("transfer-encoding"), named("content-length"), named("trailer"));
+        let _ = support::read_all(exchange.request.body);
+        exchange.reply.respond(head(200, &[]), text.into());
+    });
+    let mut client = site.connect();
+    let start = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTrailer: X\r\n\r\n";
+    client.send(format!("{start}3\r\nabc\r\n2\r\nde\r\n0\r\nX: y\r\n\r\n"));
+    assert_eq!(client.answer().text(), "none 5 none");
+    client.send(format!("{start}0\r\n\r\n"));
+    assert_eq!(client.answer().text(), "none 0 none");
+    // Too large to be there before the application is: nobody knows its length.
+    client.send(format!("{start}{:x}\r\n{}\r\n0\r\n\r\n", 300_000, "x".repeat(300_000)));
+    assert_eq!(client.answer().text(), "none none none");
+}

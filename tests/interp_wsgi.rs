@@ -63,6 +63,7 @@ fn submit(dispatcher: &Dispatcher, method: &str, path: &str, body: &'static [u8]
     let request = Request {
         method: method.parse().unwrap(),
         uri: path.parse().unwrap(),
+        target: None,
         version: http::Version::HTTP_11,
         headers: http::HeaderMap::new(),
         body: if body.is_empty() { RequestBody::Empty } else { RequestBody::Whole(Bytes::from_static(body)) },
@@ -81,7 +82,7 @@ fn submit(dispatcher: &Dispatcher, method: &str, path: &str, body: &'static [u8]
 /// Polls until ready: this test has no reactor to be woken by.
 fn answered(answer: Answer) -> Result<Response, Missing> {
     let deadline = Instant::now() + Duration::from_secs(20);
-    let mut response = Box::pin(answer.response(|| false));
+    let mut response = Box::pin(answer.response(|| false, |_| {}));
     let mut context = Context::from_waker(Waker::noop());
     while Instant::now() < deadline {
         if let Poll::Ready(response) = response.as_mut().poll(&mut context) {

@@ -29,6 +29,9 @@ const MOST_HEADER_SIZE: usize = 16 << 20;
 /// Header fields. `http::HeaderMap` panics above 24,576.
 const MOST_HEADERS: usize = 10_000;
 
+/// Bytes per second, 1 MiB: above it, ordinary clients on slow lines would be cut off.
+const MOST_RATE: usize = 1 << 20;
+
 /// Seconds, a year: far above any sense, far below where adding it to an instant overflows.
 const MOST_SECONDS: u32 = 365 * 24 * 3600;
 
@@ -119,6 +122,10 @@ pub(super) fn queue(text: &str) -> Result<usize, String> {
 
 pub(super) fn max_body(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| "not a number of bytes: use digits only, 0 for no limit".to_owned())
+}
+
+pub(super) fn min_rate(text: &str) -> Result<u32, String> {
+    whole(text, 0, MOST_RATE, "a number of bytes per second")
 }
 
 pub(super) fn header_size(text: &str) -> Result<usize, String> {

@@ -17,6 +17,7 @@ pub use reply::{
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{HeaderMap, Method, Uri, Version};
 
 /// One request and the obligation to answer it.
@@ -30,7 +31,10 @@ pub struct Exchange {
 #[derive(Debug)]
 pub struct Request {
     pub method: Method,
+    /// The target, with its query percent-encoded where RFC 3986 asks for it.
     pub uri: Uri,
+    /// The target as it was sent, where that is not the path and query of `uri`.
+    pub target: Option<Bytes>,
     pub version: Version,
     pub headers: HeaderMap,
     pub body: RequestBody,

@@ -71,6 +71,8 @@ struct Slot {
 
 #[derive(Debug, Default)]
 struct State {
+    /// Headers of interim responses that were not passed on yet.
+    hints: Vec<HeaderMap>,
     head: Option<Result<(ResponseHead, Start), Fault>>,
     chunks: VecDeque<Bytes>,
     /// Sum of the lengths of `chunks`.
@@ -149,6 +151,14 @@ impl Reply {
     pub fn take(&self) {
         if let Some(slot) = &self.slot {
             slot.taken.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Sends headers ahead of the response, in an interim one: 103, RFC 8297. Rings: it is good for nothing later.
+    pub fn hint(&self, headers: HeaderMap) {
+        if let Some(slot) = &self.slot {
+            slot.update(|state| state.hints.push(headers));
+            slot.bell.ring();
         }
     }
 
@@ -301,11 +311,16 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Waits for the response's head. A request that no worker has taken is given up once `left` says that
-    /// its client is gone; `left` is asked each time the task is polled.
-    pub async fn response(self, left: impl Fn() -> bool) -> Result<Response, Missing> {
+    /// Waits for the response's head, and passes on what is hinted before it. A request that no worker has taken
+    /// is given up once `left` says that its client is gone; `left` is asked each time the task is polled.
+    pub async fn response(
+        self,
+        left: impl Fn() -> bool,
+        hint: impl Fn(&HeaderMap),
+    ) -> Result<Response, Missing> {
         let (head, start) = poll_fn(|context| {
             let mut state = self.slot.state.lock();
+            state.hints.drain(..).for_each(|headers| hint(&headers));
             match state.head.take() {
                 Some(Ok((head, start))) => Poll::Ready(Ok((head, state.gather(start)))),
                 Some(Err(Fault::Server(_))) if !self.is_taken() => Poll::Ready(Err(Missing::NeverTaken)),

@@ -21,9 +21,12 @@ const WHOLE: usize = 64 * 1024;
 /// of hyper's smallest read buffer.
 const SMALL: usize = 4 * 1024;
 
-/// Bytes of an unread body that are taken in so that the connection can serve another request. 256 KiB: costs
-/// less than a new connection.
-const DRAIN: u64 = 256 * 1024;
+/// Bytes of an unread body still to come with which the connection is kept for another request. 256 KiB: costs
+/// less than a new connection. With more, the answer says that the connection closes.
+pub(super) const UNREAD: u64 = 256 * 1024;
+
+/// Bytes of an unread body that are taken in: [`UNREAD`], and what may lie in our own buffers.
+const DRAIN: u64 = UNREAD + 512 * 1024;
 
 /// A body that is still coming, and where it goes.
 #[derive(Debug)]

@@ -9,15 +9,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use hyper::StatusCode;
 use hyper::body::Incoming;
+use hyper::header::HeaderMap;
 use hyper::rt::Write;
 use hyper::service::service_fn;
+use hyper::{StatusCode, Version};
 
 use super::body::gather;
 use super::link::{Due, Link, Verdict};
 use super::refusal::Refusal;
-use super::request::{TOO_LARGE, prepare};
+use super::request::{TOO_LARGE, frame, prepare};
 use super::response::{Aborted, Asked, Reply, build, from_fault, refuse, unavailable};
 use super::socket::Socket;
 use super::wire::Wire;
@@ -87,7 +88,7 @@ impl<D: Future<Output = ()>> Minder<'_, D> {
                     Due::Poll => {}
                     // It came at the last moment, and is not to be lost.
                     Due::Drop if wire.has_input() => {
-                        self.link.received();
+                        self.link.received(0);
                         return Poll::Pending;
                     }
                     Due::Drop => return Poll::Ready(false),
@@ -171,6 +172,7 @@ async fn answer(
     if let Some(refusal) = link.take_refusal() {
         return Ok(refuse(refusal, &link));
     }
+    let target = link.take_target();
     let (mut parts, incoming) = request.into_parts();
     if let Err(refusal) = prepare(&mut parts, front.limits.max_body) {
         return Ok(refuse(refusal, &link));
@@ -179,10 +181,12 @@ async fn answer(
         Ok(gathered) => gathered,
         Err(error) => return refuse_body(&error, &link),
     };
+    frame(&mut parts.headers, &body);
     let asked = Asked { method: parts.method.clone(), uri: parts.uri.clone(), version: parts.version };
     let request = exchange::Request {
         method: parts.method,
         uri: parts.uri,
+        target,
         version: parts.version,
         headers: parts.headers,
         body,
@@ -201,7 +205,13 @@ async fn answer(
         let front = Arc::clone(&front);
         tokio::spawn(async move { pump.run(&front).await });
     }
-    match answer.response(|| matches!(link.verdict(), Verdict::Left | Verdict::Gone)).await {
+    let left = || matches!(link.verdict(), Verdict::Left | Verdict::Gone);
+    // RFC 9110 §15.2: a client of HTTP/1.0 knows no interim responses.
+    let hint = |headers: &HeaderMap| match asked.version {
+        Version::HTTP_10 => {}
+        _ => link.aside.hint(headers),
+    };
+    match answer.response(left, hint).await {
         Ok(response) => Ok(build(response, asked, &link)),
         Err(Missing::NeverTaken) => Ok(unavailable(&link)),
         Err(Missing::Failed(fault)) => from_fault(&fault, &asked, &link),
@@ -211,6 +221,8 @@ async fn answer(
 /// The answer to a body that did not come as it should.
 pub(super) fn refuse_body(error: &BodyError, link: &Arc<Link>) -> Result<Reply, Aborted> {
     let refusal = match error {
+        // RFC 9112 §8. It may have shut its sending side only, and still read.
+        BodyError::ClientLeft if link.has_left() => Refusal::bad_request("the request's body is incomplete"),
         BodyError::ClientLeft => return Err(Aborted(error.to_string())),
         BodyError::TooLarge { .. } => TOO_LARGE,
         BodyError::Timeout { .. } => {

@@ -10,13 +10,16 @@
 //! Measured on the 2-core development machine: 0.17 µs for a head of 40 bytes (wrk's), 0.8 µs for a browser's
 //! of 540 bytes and 11 headers.
 
+use std::ops::Range;
+
 use hyper::StatusCode;
 use memchr::memchr;
 
 use super::chunked::Chunks;
 use super::refusal::Refusal;
 use super::syntax::{
-    Coding, check_host, check_target, coding, content_length, header_line, is_target, is_token, request_line,
+    Coding, check_host, check_target, coding, content_length, header_line, is_target, is_token, is_unusual,
+    request_line,
 };
 
 /// Longest request target that hyper's `Uri` takes, in bytes.
@@ -40,6 +43,8 @@ pub(super) struct Seen {
     pub(super) approved: usize,
     /// A head is among them.
     pub(super) opened: bool,
+    /// Where in that head its target is, if hyper does not keep or not take all of it.
+    pub(super) target: Option<Range<usize>>,
     pub(super) then: Then,
 }
 
@@ -84,6 +89,14 @@ impl Inspector {
         matches!(self.stage, Stage::Head(_))
     }
 
+    /// Bytes of the present body that are still to come, as far as its length says.
+    pub(super) fn owed(&self) -> u64 {
+        match self.stage {
+            Stage::Length(left) => left,
+            Stage::Head(_) | Stage::Chunked(_) | Stage::End => 0,
+        }
+    }
+
     /// The next bytes are those of another request.
     pub(super) fn begin(&mut self) {
         self.stage = Stage::Head(Head::default());
@@ -95,15 +108,29 @@ impl Inspector {
         let mut skipped = 0;
         let mut approved = 0;
         let opened = self.is_in_head();
+        let mut unusual = None;
         if let Stage::Head(head) = &mut self.stage {
             match head.read(bytes, self.limits) {
                 Progress::Partial { blank } => {
-                    return Seen { skipped: blank, approved: 0, opened: false, then: Then::More };
+                    return Seen {
+                        skipped: blank,
+                        approved: 0,
+                        opened: false,
+                        target: None,
+                        then: Then::More,
+                    };
                 }
                 Progress::Refused(refusal) => {
-                    return Seen { skipped: 0, approved: 0, opened: false, then: Then::Refused(refusal) };
+                    return Seen {
+                        skipped: 0,
+                        approved: 0,
+                        opened: false,
+                        target: None,
+                        then: Then::Refused(refusal),
+                    };
                 }
                 Progress::Complete { blank, length, framing } => {
+                    unusual = head.facts.take().and_then(|facts| facts.target);
                     skipped = blank;
                     approved = length;
                     self.stage = match framing {
@@ -132,7 +159,7 @@ impl Inspector {
         if then == Then::End {
             self.stage = Stage::End;
         }
-        Seen { skipped, approved, opened, then }
+        Seen { skipped, approved, opened, target: unusual, then }
     }
 }
 
@@ -249,6 +276,9 @@ fn refuse(why: &'static str) -> Progress {
 #[derive(Debug)]
 struct Facts {
     is_1_0: bool,
+    /// Where in the head the target is, if it is an unusual one.
+    target: Option<Range<usize>>,
+    has_type: bool,
     has_host: bool,
     length: Option<u64>,
     coding: Option<Coding>,
@@ -279,7 +309,9 @@ impl Facts {
             _ => return Err(bad()),
         };
         check_target(method, target)?;
-        Ok(Self { is_1_0, has_host: false, length: None, coding: None })
+        let start = method.len() + 1;
+        let target = is_unusual(target).then(|| start..start + target.len());
+        Ok(Self { is_1_0, target, has_type: false, has_host: false, length: None, coding: None })
     }
 
     fn header(&mut self, name: &[u8], value: &[u8]) -> Result<(), Refusal> {
@@ -296,6 +328,14 @@ impl Facts {
                     return Err(Refusal::bad_request("the request has more than one Content-Length"));
                 }
                 self.length = Some(content_length(value)?);
+                Ok(())
+            }
+            12 if name.eq_ignore_ascii_case(b"content-type") => {
+                // RFC 9110 §5.3, §8.3: one of them at most. Two are a way past whoever looks at one only.
+                if self.has_type {
+                    return Err(Refusal::bad_request("the request has more than one Content-Type"));
+                }
+                self.has_type = true;
                 Ok(())
             }
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {

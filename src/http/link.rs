@@ -4,12 +4,14 @@
 //! the answer is. Does no input or output. All of it happens on the reactor's thread; mutex and atomics are
 //! never contended and are there because tokio's tasks must be `Send`.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::Limits;
+use super::aside::Aside;
 use super::refusal::Refusal;
 
 /// How long a client may take to read a refusal before the connection is closed under it, and how long an
@@ -105,12 +107,44 @@ enum Answer {
     Broken,
 }
 
+/// How a client keeps up with what it owes: bytes of a body that it sends, or takes.
+///
+/// Silence has a limit of its own; a client that drips just inside it is told by its average. Only the time that was
+/// spent waiting for the client counts, so a slow application or a full buffer of ours is never held against it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Pace {
+    bytes: u64,
+    waited: Duration,
+}
+
+impl Pace {
+    /// `bytes` came, or went, after a wait since `since`.
+    fn progress(&mut self, bytes: usize, since: Option<Instant>) {
+        self.bytes += bytes as u64;
+        if let Some(since) = since {
+            self.waited += since.elapsed();
+        }
+    }
+
+    /// Until when a wait that began at `since` may take.
+    fn patience(&self, since: Instant, limits: &Limits) -> Instant {
+        let silence = limits.body_timeout;
+        let Some(rate) = limits.min_rate else { return since + silence };
+        let earned = Duration::from_millis(self.bytes.saturating_mul(1000) / u64::from(rate.get()));
+        since + silence.min(silence.saturating_add(earned).saturating_sub(self.waited))
+    }
+}
+
 #[derive(Debug)]
 struct Turn {
     answer: Answer,
     awaited: Option<(Awaited, Instant)>,
+    /// How much of the request's body came, and how long it was waited for.
+    upload: Pace,
     /// The socket takes no more of the response since then.
     stalled: Option<Instant>,
+    /// How much of the response was taken, and how long that was waited for.
+    download: Pace,
     /// The client shut its sending side then.
     left: Option<Instant>,
     /// The answer was written then, though the request is not read to its end.
@@ -118,6 +152,8 @@ struct Turn {
     served: u64,
     /// What the next head that hyper sees stands for.
     refusal: Option<Refusal>,
+    /// The target as it was sent, where hyper is given another.
+    target: Option<Bytes>,
     draining: Option<Instant>,
     reset: bool,
     /// There is no hyper now.
@@ -131,6 +167,10 @@ pub(super) struct Link {
     verdict: AtomicU8,
     is_draining: AtomicBool,
     awaits_flush: AtomicBool,
+    /// Bytes of the request's body that its length announces and that have not come.
+    owed: AtomicU64,
+    /// What goes around hyper.
+    pub(super) aside: Aside,
 }
 
 impl Link {
@@ -139,11 +179,14 @@ impl Link {
             turn: Mutex::new(Turn {
                 answer: Answer::None,
                 awaited: Some((Awaited::Request, Instant::now())),
+                upload: Pace::default(),
                 stalled: None,
+                download: Pace::default(),
                 left: None,
                 unread: None,
                 served: 0,
                 refusal: None,
+                target: None,
                 draining: None,
                 reset: false,
                 asleep: true,
@@ -151,6 +194,8 @@ impl Link {
             verdict: AtomicU8::new(Verdict::Fine as u8),
             is_draining: AtomicBool::new(false),
             awaits_flush: AtomicBool::new(false),
+            owed: AtomicU64::new(0),
+            aside: Aside::default(),
         }
     }
 
@@ -165,22 +210,28 @@ impl Link {
         }
     }
 
-    /// Something was read. A head's time goes on, a body's starts anew.
-    pub(super) fn received(&self) {
+    /// Bytes were read. A head's time goes on, a body's starts anew.
+    pub(super) fn received(&self, bytes: usize) {
         let mut turn = self.turn.lock();
-        if !matches!(turn.awaited, Some((Awaited::Head | Awaited::Close, _))) {
-            turn.awaited = None;
+        match turn.awaited {
+            Some((Awaited::Head | Awaited::Close, _)) => return,
+            Some((Awaited::Body, since)) => turn.upload.progress(bytes, Some(since)),
+            Some((Awaited::Request, _)) | None => turn.upload.progress(bytes, None),
         }
+        turn.awaited = None;
     }
 
-    /// hyper is given a head; with a refusal, one that stands for it.
-    pub(super) fn open(&self, refusal: Option<Refusal>) {
+    /// hyper is given a head.
+    pub(super) fn open(&self, target: Option<Bytes>) {
         let mut turn = self.turn.lock();
         turn.answer = Answer::Due;
         turn.awaited = None;
-        turn.refusal = refusal;
+        turn.refusal = None;
+        turn.target = target;
         turn.unread = None;
         turn.served += 1;
+        turn.upload = Pace::default();
+        turn.download = Pace::default();
         if let Some(left) = &mut turn.left {
             // One of several requests that the client sent before it left: each gets the same patience.
             *left = Instant::now();
@@ -195,6 +246,17 @@ impl Link {
         turn.awaited = Some((Awaited::Request, Instant::now()));
     }
 
+    /// hyper is given a head that stands for this refusal.
+    pub(super) fn refuse(&self, refusal: Refusal) {
+        self.open(None);
+        self.turn.lock().refusal = Some(refusal);
+    }
+
+    /// So much of the body is still to come, as far as its length says.
+    pub(super) fn owes(&self, bytes: u64) {
+        self.owed.store(bytes, Ordering::Relaxed);
+    }
+
     /// The client shut its sending side.
     pub(super) fn note_left(&self) {
         self.turn.lock().left.get_or_insert_with(Instant::now);
@@ -205,9 +267,11 @@ impl Link {
         self.turn.lock().stalled.get_or_insert_with(Instant::now);
     }
 
-    /// Some of the response was written.
-    pub(super) fn wrote(&self) {
-        self.turn.lock().stalled = None;
+    /// Some of the response was written, after it had stalled.
+    pub(super) fn wrote(&self, bytes: usize) {
+        let mut turn = self.turn.lock();
+        let stalled = turn.stalled.take();
+        turn.download.progress(bytes, stalled);
     }
 
     /// Whether anybody wants to know that all is written.
@@ -268,6 +332,20 @@ impl Link {
         turn.answer == Answer::Broken
     }
 
+    /// Whether the client shut its sending side.
+    pub(super) fn has_left(&self) -> bool {
+        self.turn.lock().left.is_some()
+    }
+
+    pub(super) fn take_target(&self) -> Option<Bytes> {
+        self.turn.lock().target.take()
+    }
+
+    /// Bytes of the request's body that are still to come, as far as its length says.
+    pub(super) fn owed(&self) -> u64 {
+        self.owed.load(Ordering::Relaxed)
+    }
+
     /// The connection ends badly, and nothing but a reset can say so.
     pub(super) fn reset(&self) {
         self.turn.lock().reset = true;
@@ -313,7 +391,7 @@ impl Link {
             (a, b) => a.or(b),
         };
         let awaited = turn.awaited.map(|(awaited, since)| turn.patience(awaited, since, limits));
-        let stalled = turn.stalled.map(|since| since + limits.body_timeout);
+        let stalled = turn.stalled.map(|since| turn.download.patience(since, limits));
         let left = turn.next_doubt(self.verdict()).map(|(at, _)| at);
         soonest(soonest(awaited, stalled), left)
     }
@@ -321,7 +399,7 @@ impl Link {
     /// Decides about what is overdue.
     pub(super) fn overdue(&self, limits: &Limits, now: Instant) -> Due {
         let mut turn = self.turn.lock();
-        if turn.stalled.is_some_and(|since| since + limits.body_timeout <= now) {
+        if turn.stalled.is_some_and(|since| turn.download.patience(since, limits) <= now) {
             turn.reset = true;
             return Due::Drop;
         }
@@ -361,7 +439,7 @@ impl Turn {
             Awaited::Head => since + limits.header_timeout,
             Awaited::Body => match self.unread {
                 Some(answered) => answered + LINGER,
-                None => since + limits.body_timeout,
+                None => self.upload.patience(since, limits),
             },
             Awaited::Close => since + LINGER,
         }

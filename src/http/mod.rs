@@ -5,9 +5,10 @@
 //!
 //! Within: `accept` makes connections of listeners; `connection` is one connection's life; `wire` stands
 //! between the socket and hyper, `head`, `chunked` and `syntax` check what passes; `request` and `body` lead in,
-//! `response` and `file` lead out; `link` is what they tell one another.
+//! `response` and `file` lead out, `aside` around hyper; `link` is what they tell one another.
 
 mod accept;
+mod aside;
 mod body;
 mod chunked;
 mod connection;

@@ -2,11 +2,14 @@
 //!
 //! Pure. Framing, Host and target were checked by [`super::head`] before hyper saw the head.
 
-use hyper::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue};
+use hyper::header::{
+    CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TRAILER, TRANSFER_ENCODING,
+};
 use hyper::http::request::Parts;
 use hyper::{StatusCode, Version};
 
 use super::refusal::Refusal;
+use crate::exchange::RequestBody;
 
 /// Refuses what must be refused before the body is read, and puts the headers right.
 pub(super) fn prepare(parts: &mut Parts, max_body: Option<u64>) -> Result<(), Refusal> {
@@ -34,6 +37,21 @@ pub(super) fn prepare(parts: &mut Parts, max_body: Option<u64>) -> Result<(), Re
         parts.headers.insert(HOST, host);
     }
     Ok(())
+}
+
+/// Says how the body is framed now that the chunks are gone: RFC 9112 §7.1.3. Who found Transfer-Encoding would
+/// decode it again; who goes by Content-Length has one, if the body is there.
+pub(super) fn frame(headers: &mut HeaderMap, body: &RequestBody) {
+    if headers.remove(TRANSFER_ENCODING).is_none() {
+        return;
+    }
+    headers.remove(TRAILER);
+    let length = match body {
+        RequestBody::Empty => 0,
+        RequestBody::Whole(bytes) => bytes.len(),
+        RequestBody::Stream(_) => return,
+    };
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
 }
 
 pub(super) const TOO_LARGE: Refusal =

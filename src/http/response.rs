@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::ext::ReasonPhrase;
 use hyper::header::{
@@ -16,6 +16,8 @@ use hyper::header::{
 };
 use hyper::{Method, StatusCode, Uri, Version};
 
+use super::aside::Piece;
+use super::body::UNREAD;
 use super::file::FilePieces;
 use super::link::{Link, Verdict};
 use super::refusal::Refusal;
@@ -99,7 +101,8 @@ pub(super) fn build(response: Response, asked: Asked, link: &Arc<Link>) -> Reply
 /// Headers that all responses share.
 fn finish(mut reply: Reply, link: &Arc<Link>) -> Reply {
     reply.headers_mut().entry(SERVER).or_insert(NAME);
-    if link.is_draining() {
+    // RFC 9112 §9.6: said when it is known. Of a body this large the rest will not be taken in.
+    if link.is_draining() || link.owed() > UNREAD {
         reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     reply
@@ -229,27 +232,35 @@ pub(super) struct Aborted(pub(super) String);
 
 impl Outgoing {
     fn new(source: Source, declared: Option<u64>, asked: Asked, link: Arc<Link>) -> Self {
-        let counted = |pieces, declared: Option<u64>| {
-            let link = Arc::clone(&link);
-            Self::Counted(Box::new(Counted { pieces, left: declared, declared, asked, link }))
-        };
         match source {
             Source::Empty => Self::Whole { bytes: Bytes::new(), link },
             Source::Whole(bytes) if declared.is_none_or(|declared| declared == bytes.len() as u64) => {
                 Self::Whole { bytes, link }
             }
-            Source::Whole(bytes) => counted(Pieces::Bytes(bytes), declared),
-            Source::Stream(chunks) => counted(Pieces::Stream(chunks), declared),
-            Source::File(file) => {
-                let declared = declared.or(Some(file.left()));
-                counted(Pieces::File(file), declared)
+            Source::Whole(bytes) => Counted::body(Pieces::Bytes(bytes), declared, asked, link),
+            Source::Stream(chunks) => Counted::body(Pieces::Stream(chunks), declared, asked, link),
+            Source::File(mut file) => {
+                let declared = declared.unwrap_or(file.left());
+                if file.left() > declared {
+                    longer(&asked, declared);
+                    file.limit(declared);
+                }
+                Counted::body(Pieces::File(file), Some(declared), asked, link)
             }
         }
     }
 }
 
+fn longer(asked: &Asked, declared: u64) {
+    tracing::error!("{asked}: response body is longer than its Content-Length, cut: {declared} bytes");
+}
+
 impl Counted {
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Aborted>>> {
+    fn body(pieces: Pieces, declared: Option<u64>, asked: Asked, link: Arc<Link>) -> Outgoing {
+        Outgoing::Counted(Box::new(Self { pieces, left: declared, declared, asked, link }))
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, Aborted>>> {
         if self.left == Some(0) {
             return Poll::Ready(None);
         }
@@ -260,9 +271,11 @@ impl Counted {
                 }
                 return Poll::Ready(Some(Err(Aborted(std::mem::take(why)))));
             }
-            Pieces::Bytes(bytes) => Ok(Some(std::mem::take(bytes)).filter(|bytes| !bytes.is_empty())),
+            Pieces::Bytes(bytes) => {
+                Ok(Some(std::mem::take(bytes)).filter(|bytes| !bytes.is_empty()).map(Piece::Bytes))
+            }
             Pieces::Stream(chunks) => match chunks.poll_chunk(cx) {
-                Poll::Ready(Some(Ok(chunk))) => Ok(Some(chunk)),
+                Poll::Ready(Some(Ok(chunk))) => Ok(Some(Piece::Bytes(chunk))),
                 Poll::Ready(Some(Err(Fault::Client(error)))) => {
                     // Nobody is left to tell, and it is nobody's mistake here.
                     return Poll::Ready(Some(Err(Aborted(error.to_string()))));
@@ -274,7 +287,9 @@ impl Counted {
                 }
                 Poll::Pending => return Poll::Pending,
             },
-            Pieces::File(file) => ready!(file.poll_piece(cx)).map_err(|error| format!("file: {error}")),
+            Pieces::File(file) => {
+                ready!(file.poll_piece(cx, &self.link.aside)).map_err(|error| format!("file: {error}"))
+            }
         };
         match (piece, self.left) {
             (Ok(Some(piece)), Some(left)) => Poll::Ready(Some(Ok(self.count(piece, left)))),
@@ -296,14 +311,10 @@ impl Counted {
     }
 
     /// Cuts what is beyond the declared length.
-    fn count(&mut self, mut piece: Bytes, left: u64) -> Bytes {
-        let length = piece.len() as u64;
+    fn count(&mut self, mut piece: Piece, left: u64) -> Piece {
+        let length = piece.remaining() as u64;
         if length > left {
-            let declared = self.declared.unwrap_or(left);
-            tracing::error!(
-                "{}: response body is longer than its Content-Length, cut: {declared} bytes",
-                self.asked
-            );
+            longer(&self.asked, self.declared.unwrap_or(left));
             piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
         }
         self.left = Some(left.saturating_sub(length));
@@ -321,14 +332,16 @@ impl Counted {
 }
 
 impl Body for Outgoing {
-    type Data = Bytes;
+    type Data = Piece;
     type Error = Aborted;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Aborted>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Piece>, Aborted>>> {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
             Self::Whole { bytes, .. } if bytes.is_empty() => Poll::Ready(None),
-            Self::Whole { bytes, .. } => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Whole { bytes, .. } => {
+                Poll::Ready(Some(Ok(Frame::data(Piece::Bytes(std::mem::take(bytes))))))
+            }
             Self::Counted(counted) => {
                 let piece = ready!(counted.poll_piece(cx));
                 Poll::Ready(piece.map(|piece| piece.map(Frame::data)))

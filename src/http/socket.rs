@@ -3,15 +3,18 @@
 //! Owns the descriptor. Knows no HTTP.
 
 use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use rustix::net::RecvFlags;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, sendmsg};
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::aside::Window;
+use super::file::send_file;
 use crate::listener::Stream;
 
 #[derive(Debug)]
@@ -44,6 +47,48 @@ impl Socket {
     pub(super) fn has_input(&self) -> bool {
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
         rustix::net::recv(&*self.as_socket(), &mut [0u8; 1], flags).is_ok_and(|(_, length)| length > 0)
+    }
+
+    /// Writes bytes behind which more follow at once: they need no packet of their own.
+    pub(super) fn poll_write_more(
+        &self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_try(cx, |socket| {
+            let mut control = SendAncillaryBuffer::default();
+            Ok(sendmsg(socket, slices, &mut control, SendFlags::MORE | SendFlags::NOSIGNAL)?)
+        })
+    }
+
+    /// Sends some of a file.
+    pub(super) fn poll_send_file(&self, cx: &mut Context<'_>, window: &Window) -> Poll<io::Result<usize>> {
+        self.poll_try(cx, |socket| send_file(socket, window))
+    }
+
+    /// Tries a system call that does not wait, when the socket takes something.
+    fn poll_try(
+        &self,
+        cx: &mut Context<'_>,
+        call: impl Fn(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let tried = match self {
+                Self::Tcp(stream) => {
+                    ready!(stream.poll_write_ready(cx))?;
+                    stream.try_io(Interest::WRITABLE, || call(stream.as_fd()))
+                }
+                Self::Unix(stream) => {
+                    ready!(stream.poll_write_ready(cx))?;
+                    stream.try_io(Interest::WRITABLE, || call(stream.as_fd()))
+                }
+            };
+            match tried {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                tried => return Poll::Ready(tried),
+            }
+        }
     }
 
     /// Makes closing throw away what is not sent yet and tell the client so.

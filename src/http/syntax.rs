@@ -51,15 +51,22 @@ pub(super) fn header_line(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
     Ok((name, value))
 }
 
-/// What any form of a request target is made of: visible ASCII, without `<` and `>`, without a quotation mark
-/// in the query or a grave accent in the path. RFC 3986 allows less, but `{|}^\` come from browsers; hyper's
-/// `Uri` takes no more than this. A fragment has no place in a target, and is dropped.
+/// What any form of a request target is made of: visible ASCII. RFC 3986 allows less, but `"<>{|}^`\` come from
+/// browsers and curl, and mean nothing else to anybody.
 pub(super) fn is_target(target: &[u8]) -> bool {
-    let (path, query) = target.split_at(memchr(b'?', target).unwrap_or(target.len()));
-    let visible = target.iter().fold(true, |visible, &byte| {
-        visible & (byte > 0x20) & (byte < 0x7f) & (byte != b'<') & (byte != b'>')
-    });
-    visible && !target.is_empty() && memchr(b'`', path).is_none() && memchr(b'"', query).is_none()
+    let visible = target.iter().fold(true, |visible, &byte| visible & (byte > 0x20) & (byte < 0x7f));
+    visible && !target.is_empty()
+}
+
+/// Whether a target says more than hyper's `Uri` keeps of it, or what that does not take: any form but a plain path
+/// and query.
+pub(super) fn is_unusual(target: &[u8]) -> bool {
+    target.first() != Some(&b'/') || target.iter().any(|byte| is_strange(*byte) || *byte == b'#')
+}
+
+/// What hyper's `Uri` refuses in a path or in a query.
+pub(super) fn is_strange(byte: u8) -> bool {
+    matches!(byte, b'"' | b'<' | b'>' | b'`')
 }
 
 fn trim(mut value: &[u8]) -> &[u8] {

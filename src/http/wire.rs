@@ -5,31 +5,31 @@
 //! While a request is being answered an end of input is kept back, because hyper would take it for the end
 //! of the connection: a client may shut its side and still wait for its answer (RFC 9112 §9.6).
 
-use std::io::{self, IoSlice};
+mod output;
+
+use std::io;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use hyper::StatusCode;
-use hyper::rt::{Read, ReadBufCursor, Write};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use hyper::rt::{Read, ReadBufCursor};
+use tokio::io::{AsyncRead, ReadBuf};
 
 use super::Front;
 use super::head::{Inspector, Seen, Then};
-use super::link::{Awaited, Exchange, Flushed, Link, Verdict};
+use super::link::{Awaited, Exchange, Link, Verdict};
 use super::refusal::Refusal;
 use super::socket::Socket;
+use super::syntax::is_strange;
 
 /// Bytes read at once. 64 KiB: what fast uploads fill; one buffer for all connections.
 pub(super) const READ: usize = 64 * 1024;
 
 /// Bytes taken in behind an unanswered request. 16 KiB: a hundred pipelined requests; more waits in the kernel.
 const AHEAD: usize = 16 * 1024;
-
-/// Bytes thrown away after a refusal so that the client comes to read it. 64 MiB: an upload that does not
-/// look for the answer before its end; costs time, not memory, and ends after two seconds anyway.
-const THROWN_AWAY: u64 = 64 * 1024 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Wire {
@@ -43,8 +43,12 @@ pub(super) struct Wire {
     approved: usize,
     input: Input,
     exchange: Exchange,
+    /// Of interim responses, what is not written yet.
+    interim: BytesMut,
     /// The socket took nothing of what hyper last wrote.
     is_stalled: bool,
+    /// Bytes written since the link was told.
+    written: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +74,9 @@ impl Wire {
             approved: 0,
             input: Input::Open,
             exchange: Exchange::None,
+            interim: BytesMut::new(),
             is_stalled: false,
+            written: 0,
         }
     }
 
@@ -97,9 +103,11 @@ impl Wire {
     /// Acts on what the inspector found.
     fn learn(&mut self, seen: &Seen) {
         if seen.opened {
+            let target = seen.target.clone().map(|target| self.rewrite(target));
             self.exchange = Exchange::Open;
-            self.link.open(None);
+            self.link.open(target);
         }
+        self.link.owes(self.inspector.owed());
         match seen.then {
             Then::More => {}
             Then::End if self.exchange == Exchange::Unread => {
@@ -113,6 +121,22 @@ impl Wire {
         }
     }
 
+    /// Writes the target of the head that is held as hyper's `Uri` takes it, which is the same to whoever decodes
+    /// it. Returns what was sent.
+    fn rewrite(&mut self, target: Range<usize>) -> Bytes {
+        let rest = self.held.split_off(target.end);
+        let sent = self.held.split_off(target.start).freeze();
+        for byte in &sent {
+            match is_strange(*byte) {
+                true => self.held.extend_from_slice(format!("%{byte:02X}").as_bytes()),
+                false => self.held.extend_from_slice(&[*byte]),
+            }
+        }
+        self.approved += self.held.len() - target.end;
+        self.held.unsplit(rest);
+        sent
+    }
+
     /// Puts a head in the place of the one that is refused. hyper reads it, and the exchange answers it.
     fn refuse(&mut self, refusal: Refusal) {
         let stand_in: &[u8] = match self.held.starts_with(b"HEAD ") {
@@ -123,7 +147,7 @@ impl Wire {
         self.approved = stand_in.len();
         self.input = Input::Refused;
         self.exchange = Exchange::Open;
-        self.link.open(Some(refusal));
+        self.link.refuse(refusal);
     }
 
     /// Reads into `held`. 0 at the end of the input.
@@ -170,16 +194,22 @@ impl Wire {
         let is_end = bytes.is_empty();
         let seen = self.inspector.advance(bytes);
         let rest = bytes.get(seen.skipped..).unwrap_or_default();
-        let (now, later) = rest.split_at_checked(seen.approved).unwrap_or((rest, &[]));
-        cursor.put_slice(now);
-        self.held.extend_from_slice(later);
+        if seen.target.is_some() {
+            // hyper is given something else: from what is held, then.
+            self.approved = seen.approved;
+            self.held.extend_from_slice(rest);
+        } else {
+            let (now, later) = rest.split_at_checked(seen.approved).unwrap_or((rest, &[]));
+            cursor.put_slice(now);
+            self.held.extend_from_slice(later);
+        }
         drop(scratch);
         if is_end {
             self.ended();
             return Poll::Ready(Ok(()));
         }
         if !seen.opened {
-            self.link.received();
+            self.link.received(seen.approved);
         }
         self.learn(&seen);
         Poll::Ready(Ok(()))
@@ -192,8 +222,8 @@ impl Wire {
                 self.ended();
                 Poll::Ready(Ok(false))
             }
-            Poll::Ready(Ok(_)) => {
-                self.link.received();
+            Poll::Ready(Ok(read)) => {
+                self.link.received(read);
                 Poll::Ready(Ok(true))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
@@ -302,103 +332,6 @@ impl Read for Wire {
                 Next::Watch => return this.watch(cx),
                 Next::Wait => return Poll::Pending,
                 Next::End => break,
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl Wire {
-    fn progress(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if self.is_stalled != written.is_pending() {
-            self.is_stalled = written.is_pending();
-            match self.is_stalled {
-                true => self.link.stalls(),
-                false => self.link.wrote(),
-            }
-        }
-        written
-    }
-
-    /// Whether a plain close could destroy the answer on its way: bytes that nobody read make the kernel
-    /// send a reset.
-    fn must_linger(&self) -> bool {
-        match self.input {
-            Input::Ended => false,
-            Input::Refused | Input::ThrownAway(_) => true,
-            Input::Open => {
-                !self.held.is_empty() || !(self.inspector.is_at_end() || self.inspector.is_in_head())
-            }
-        }
-    }
-}
-
-impl Write for Wire {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let written = Pin::new(&mut this.socket).poll_write(cx, bytes);
-        this.progress(written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let written = Pin::new(&mut this.socket).poll_write_vectored(cx, slices);
-        this.progress(written)
-    }
-
-    /// hyper calls it when it has nothing left to write.
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if !this.link.awaits_flush() {
-            return Poll::Ready(Ok(()));
-        }
-        let is_read = this.inspector.is_at_end() || this.input == Input::Refused;
-        let after = if is_read { Exchange::None } else { Exchange::Unread };
-        match this.link.flushed(after) {
-            Flushed::Answer => this.exchange = after,
-            Flushed::Part => cx.waker().wake_by_ref(),
-            Flushed::Nothing => {}
-        }
-        let has_more = !this.held.is_empty() || this.input != Input::Open;
-        if this.exchange == Exchange::None && has_more {
-            // Nothing else would make hyper read again.
-            cx.waker().wake_by_ref();
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if !this.must_linger() {
-            // Dropping the stream closes it.
-            return Poll::Ready(Ok(()));
-        }
-        let mut thrown = match this.input {
-            Input::ThrownAway(thrown) => thrown,
-            _ => {
-                ready!(Pin::new(&mut this.socket).poll_shutdown(cx))?;
-                this.held = BytesMut::new();
-                0
-            }
-        };
-        while thrown < THROWN_AWAY {
-            this.input = Input::ThrownAway(thrown);
-            this.held.clear();
-            match this.poll_fill(cx, READ) {
-                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Ok(())),
-                Poll::Ready(Ok(read)) => thrown += read as u64,
-                Poll::Pending => {
-                    this.link.awaits(Awaited::Close);
-                    return Poll::Pending;
-                }
             }
         }
         Poll::Ready(Ok(()))

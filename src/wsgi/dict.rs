@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use http::{HeaderMap, HeaderName, Uri};
+use http::{HeaderMap, HeaderName};
 
 use crate::config::VERSION;
 use crate::exchange::{Client, Connection, Request};
@@ -132,22 +132,27 @@ impl Environ {
             other => at.str(other)?,
         };
         at.dict_set(&dict, &keys.server_protocol, &protocol)?;
-        self.set_target(at, &dict, &request.uri)?;
+        self.set_target(at, &dict, request)?;
         self.set_connection(at, &dict, &request.connection)?;
         at.dict_set(&dict, &keys.input, input)?;
         self.set_headers(at, &dict, &request.headers)?;
         Ok(dict)
     }
 
-    fn set_target<'a>(&self, at: Attached<'a>, dict: &Object<'a>, uri: &Uri) -> Result<(), PythonError<'a>> {
-        let keys = &self.keys;
+    fn set_target<'a>(
+        &self,
+        at: Attached<'a>,
+        dict: &Object<'a>,
+        request: &Request,
+    ) -> Result<(), PythonError<'a>> {
+        let (keys, uri, sent) = (&self.keys, &request.uri, request.target.as_deref());
         at.dict_set(dict, &keys.path_info, &at.latin1(&environ::path_info(uri))?)?;
-        let query = match environ::query_string(uri) {
-            "" => self.values.empty.get(at),
-            query => at.latin1(query.as_bytes())?,
+        let query = match environ::query_string(uri, sent) {
+            b"" => self.values.empty.get(at),
+            query => at.latin1(query)?,
         };
         at.dict_set(dict, &keys.query_string, &query)?;
-        let target = at.latin1(environ::request_uri(uri).as_bytes())?;
+        let target = at.latin1(environ::request_uri(uri, sent))?;
         at.dict_set(dict, &keys.request_uri, &target)?;
         at.dict_set(dict, &keys.raw_uri, &target)
     }

@@ -36,18 +36,16 @@ pub fn path_info(uri: &Uri) -> Cow<'_, [u8]> {
     percent_decode_str(uri.path()).into()
 }
 
-/// `QUERY_STRING`: as it was sent, without the `?`.
-pub fn query_string(uri: &Uri) -> &str {
-    uri.query().unwrap_or("")
+/// `QUERY_STRING`: as it was sent, without the `?`, and without the fragment that has no place in a target.
+pub fn query_string<'a>(uri: &'a Uri, sent: Option<&'a [u8]>) -> &'a [u8] {
+    let Some(sent) = sent else { return uri.query().unwrap_or("").as_bytes() };
+    let target = sent.split(|byte| *byte == b'#').next().unwrap_or_default();
+    target.splitn(2, |byte| *byte == b'?').nth(1).unwrap_or_default()
 }
 
-/// The request target in origin form, as `REQUEST_URI` and `RAW_URI`. Of an absolute form it begins with `/` even
-/// where the path is empty (RFC 9112 §3.2.1).
-pub fn request_uri(uri: &Uri) -> Cow<'_, str> {
-    match uri.path_and_query().map_or("/", |target| target.as_str()) {
-        query if query.starts_with('?') => Cow::Owned(format!("/{query}")),
-        target => Cow::Borrowed(target),
-    }
+/// `REQUEST_URI` and `RAW_URI`: the request target as it was sent.
+pub fn request_uri<'a>(uri: &'a Uri, sent: Option<&'a [u8]>) -> &'a [u8] {
+    sent.unwrap_or_else(|| uri.path_and_query().map_or("/", |target| target.as_str()).as_bytes())
 }
 
 /// `SERVER_PROTOCOL`.
@@ -91,17 +89,17 @@ mod tests {
     fn a_path_is_decoded_to_bytes_and_a_query_is_not() {
         let uri: Uri = "/caf%C3%A9%2Fx%zz?q=%20".parse().unwrap();
         assert_eq!(&*path_info(&uri), b"/caf\xc3\xa9/x%zz");
-        assert_eq!(query_string(&uri), "q=%20");
-        assert_eq!(request_uri(&uri), "/caf%C3%A9%2Fx%zz?q=%20");
+        assert_eq!(query_string(&uri, None), b"q=%20");
+        assert_eq!(request_uri(&uri, None), b"/caf%C3%A9%2Fx%zz?q=%20");
     }
 
     #[test]
-    fn an_empty_path_of_an_absolute_form_is_a_slash() {
-        for (target, expected) in [("http://x?q", "/?q"), ("http://x", "/"), ("http://x/a?q", "/a?q")] {
-            let uri: Uri = target.parse().unwrap();
-            assert_eq!(request_uri(&uri), expected);
-            assert!(path_info(&uri).starts_with(b"/"));
-        }
+    fn what_was_sent_stands_where_the_uri_had_to_be_another() {
+        let uri: Uri = "http://x/a?b=%22".parse().unwrap();
+        let sent = &b"http://x/a?b=\"?#c?d"[..];
+        assert_eq!(query_string(&uri, Some(sent)), b"b=\"?");
+        assert_eq!(request_uri(&uri, Some(sent)), sent);
+        assert_eq!(query_string(&uri, Some(b"http://x/a#b?c")), b"");
     }
 
     #[test]

@@ -51,6 +51,7 @@ pub fn limits() -> Limits {
         max_headers: 100,
         header_timeout: PATIENCE,
         body_timeout: PATIENCE,
+        min_rate: None,
         keep_alive: PATIENCE,
     }
 }
