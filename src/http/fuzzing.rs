@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::ops::Range;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -18,8 +19,9 @@ use hyper::service::service_fn;
 use parking_lot::Mutex;
 
 use super::head::{Inspector, Then};
+use super::syntax::plain;
 use super::{FrontEnd, Limits, connection, protocol, request, socket};
-use crate::exchange::{Client, Connection, Scheme};
+use crate::exchange::{Client, Connection, RequestBody, Scheme};
 use crate::listener::Stream;
 
 /// Polls after which hyper has certainly read a message that it has whole. Each poll handles a head or a few
@@ -39,8 +41,10 @@ pub struct Inspected {
 pub struct Message {
     /// Where it begins in the stream, behind empty lines.
     pub start: usize,
-    /// What hyper may have of it.
+    /// What is approved of it.
     pub approved: Vec<u8>,
+    /// Where its target is, if hyper is given another.
+    pub target: Option<Range<usize>>,
     pub is_whole: bool,
 }
 
@@ -57,7 +61,12 @@ pub fn inspect<'a>(reads: impl IntoIterator<Item = &'a [u8]>, limits: &Limits) -
             held.drain(..seen.skipped);
             at += seen.skipped;
             if seen.opened {
-                found.messages.push(Message { start: at, approved: Vec::new(), is_whole: false });
+                found.messages.push(Message {
+                    start: at,
+                    approved: Vec::new(),
+                    target: seen.target,
+                    is_whole: false,
+                });
             }
             let approved = held.drain(..seen.approved);
             at += approved.len();
@@ -79,7 +88,12 @@ pub fn inspect<'a>(reads: impl IntoIterator<Item = &'a [u8]>, limits: &Limits) -
 }
 
 /// What hyper makes of one whole message. An error: hyper refuses it, or waits for more.
-pub fn parse(message: &[u8], limits: &Limits) -> Result<(Parts, Bytes), String> {
+pub fn parse(message: &Message, limits: &Limits) -> Result<(Parts, Bytes), String> {
+    let mut bytes = message.approved.clone();
+    if let Some(target) = message.target.clone() {
+        let plain = plain(bytes.get(target.clone()).unwrap_or_default());
+        bytes.splice(target, plain);
+    }
     let read = Mutex::new(None);
     let service = service_fn(async |request: hyper::Request<Incoming>| {
         let (parts, body) = request.into_parts();
@@ -87,7 +101,7 @@ pub fn parse(message: &[u8], limits: &Limits) -> Result<(Parts, Bytes), String> 
         *read.lock() = Some((parts, body));
         Ok::<_, Infallible>(hyper::Response::new(Empty::<Bytes>::new()))
     });
-    let mut conversation = pin!(protocol(limits).serve_connection(Memory { unread: message }, service));
+    let mut conversation = pin!(protocol(limits).serve_connection(Memory { unread: &bytes }, service));
     let mut context = Context::from_waker(Waker::noop());
     for _ in 0..POLLS {
         let polled = conversation.as_mut().poll(&mut context);
@@ -101,9 +115,11 @@ pub fn parse(message: &[u8], limits: &Limits) -> Result<(Parts, Bytes), String> 
     Err("hyper waits for more".to_owned())
 }
 
-/// What is asked of a request that hyper has read, before its body is. An error: the refusal's status.
-pub fn prepare(parts: &mut Parts, max_body: Option<u64>) -> Result<(), u16> {
-    request::prepare(parts, max_body).map_err(|refusal| refusal.status.as_u16())
+/// What is asked of a request that hyper has read, and its headers put right. An error: the refusal's status.
+pub fn prepare(parts: &mut Parts, body: Bytes, max_body: Option<u64>) -> Result<(), u16> {
+    request::prepare(parts, max_body).map_err(|refusal| refusal.status.as_u16())?;
+    request::frame(&mut parts.headers, &RequestBody::Whole(body));
+    Ok(())
 }
 
 impl FrontEnd {

@@ -23,7 +23,7 @@ use super::head::{Inspector, Seen, Then};
 use super::link::{Awaited, Exchange, Link, Verdict};
 use super::refusal::Refusal;
 use super::socket::Socket;
-use super::syntax::is_strange;
+use super::syntax::plain;
 
 /// Bytes read at once. 64 KiB: what fast uploads fill; one buffer for all connections.
 pub(super) const READ: usize = 64 * 1024;
@@ -121,17 +121,11 @@ impl Wire {
         }
     }
 
-    /// Writes the target of the head that is held as hyper's `Uri` takes it, which is the same to whoever decodes
-    /// it. Returns what was sent.
+    /// Writes the target of the head that is held as hyper's `Uri` takes it. Returns what was sent.
     fn rewrite(&mut self, target: Range<usize>) -> Bytes {
         let rest = self.held.split_off(target.end);
         let sent = self.held.split_off(target.start).freeze();
-        for byte in &sent {
-            match is_strange(*byte) {
-                true => self.held.extend_from_slice(format!("%{byte:02X}").as_bytes()),
-                false => self.held.extend_from_slice(&[*byte]),
-            }
-        }
+        self.held.extend_from_slice(&plain(&sent));
         self.approved += self.held.len() - target.end;
         self.held.unsplit(rest);
         sent

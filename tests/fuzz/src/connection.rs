@@ -3,14 +3,16 @@
 //! Input: two bytes that say how the stream is split, and the stream. In it 0xFE and a byte n stand for n KiB of
 //! `x`, so that short inputs become large bodies.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use chaussette::exchange::{BodyError, BodyReader, Exchange, Fault, Reply, RequestBody, ResponseHead};
-use http::request::Parts;
-use http::{HeaderMap, StatusCode};
+use chaussette::wsgi::environ;
+use http::{HeaderMap, Method, StatusCode, Uri};
 
 use super::client::{self, Asked};
 use super::oracle::{self, End, Framing, Reading, Request};
-use super::request::expects_the_unknown;
+use super::request::{expects_the_unknown, percent_decoded};
 use super::site::{Application, Heard, Script, Shuts, converse};
 use super::{limits, split};
 
@@ -104,8 +106,7 @@ impl Expected {
                 _ if announced => &[413],
                 _ if expects_the_unknown(request) => &[417],
                 _ if request.body.len() as u64 > limit => &[413],
-                End::BadBody(_) => &[400],
-                End::InBody => return expected,
+                End::BadBody(_) | End::InBody => &[400],
                 End::Clean | End::InHead | End::BadHead(_) => &[],
             };
             if !refusal.is_empty() {
@@ -163,37 +164,37 @@ impl Expected {
 /// What the application is to make of a request.
 fn echoed(request: &Request) -> Vec<u8> {
     let (path, query) = request.path_and_query();
-    let mut text = Vec::new();
-    for part in [&request.method[..], b" ", &path, b"?", &query, b"\n"] {
-        text.extend_from_slice(part);
-    }
     let mut headers = request.by_name();
     headers.retain(|name, _| !name.contains(&b'_'));
+    if request.framing == Framing::Chunked {
+        headers.retain(|name, _| !matches!(&name[..], b"transfer-encoding" | b"trailer"));
+    }
     if let Some((authority, _)) = request.absolute() {
         headers.insert(b"host".to_vec(), vec![authority.to_vec()]);
     }
-    for (name, values) in headers {
-        for value in values {
-            text.extend_from_slice(&[&name[..], b": ", &value, b"\n"].concat());
-        }
-    }
-    text.push(b'\n');
-    text.extend_from_slice(&request.body);
-    text
+    text([&request.method, &percent_decoded(&path), &query], headers, &request.body)
 }
 
 /// The same, from what the application is given.
-fn echo(head: &Parts, body: &[u8]) -> Vec<u8> {
-    let mut text = Vec::new();
-    let query = head.uri.query().unwrap_or_default();
-    for part in [head.method.as_str(), " ", head.uri.path(), "?", query, "\n"] {
-        text.extend_from_slice(part.as_bytes());
+fn echo(request: &Given, body: &[u8]) -> Vec<u8> {
+    let (method, path) = (request.method.as_str().as_bytes(), environ::path_info(&request.uri));
+    let mut headers = BTreeMap::<_, Vec<_>>::new();
+    for (name, value) in &request.headers {
+        headers.entry(name.as_str().as_bytes().to_vec()).or_default().push(value.as_bytes().to_vec());
     }
-    let mut names: Vec<_> = head.headers.keys().collect();
-    names.sort_by_key(|name| name.as_str());
-    for name in names {
-        for value in head.headers.get_all(name) {
-            text.extend_from_slice(&[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\n"].concat());
+    let query = environ::query_string(&request.uri, request.target.as_deref());
+    text([method, &path, query], headers, body)
+}
+
+fn text(line: [&[u8]; 3], mut headers: BTreeMap<Vec<u8>, Vec<Vec<u8>>>, body: &[u8]) -> Vec<u8> {
+    // A body without chunks has a length only where it came whole: told apart nowhere else.
+    let length = body.len().to_string().into_bytes();
+    headers.retain(|name, values| name != b"content-length" || !values[0].ends_with(&length));
+    let mut text = line.join(&b' ');
+    text.push(b'\n');
+    for (name, values) in headers {
+        for value in values {
+            text.extend_from_slice(&[&name[..], b": ", &value, b"\n"].concat());
         }
     }
     text.push(b'\n');
@@ -207,8 +208,16 @@ struct Echo {
     open: Vec<Open>,
 }
 
+/// A request without its body.
+struct Given {
+    method: Method,
+    uri: Uri,
+    target: Option<Bytes>,
+    headers: HeaderMap,
+}
+
 struct Open {
-    head: Parts,
+    request: Given,
     body: Vec<u8>,
     reader: BodyReader,
     reply: Reply,
@@ -217,12 +226,18 @@ struct Open {
 impl Application for Echo {
     fn take(&mut self, exchange: Exchange) {
         let Exchange { request, reply } = exchange;
-        let (mut head, ()) = http::Request::new(()).into_parts();
-        (head.method, head.uri, head.headers) = (request.method, request.uri, request.headers);
+        let given = Given {
+            method: request.method,
+            uri: request.uri,
+            target: request.target,
+            headers: request.headers,
+        };
         match request.body {
-            RequestBody::Empty => answer(reply, &head, &[]),
-            RequestBody::Whole(body) => answer(reply, &head, &body),
-            RequestBody::Stream(reader) => self.open.push(Open { head, body: Vec::new(), reader, reply }),
+            RequestBody::Empty => answer(reply, &given, &[]),
+            RequestBody::Whole(body) => answer(reply, &given, &body),
+            RequestBody::Stream(reader) => {
+                self.open.push(Open { request: given, body: Vec::new(), reader, reply });
+            },
         }
     }
 
@@ -239,7 +254,7 @@ impl Application for Echo {
                         open.body.extend_from_slice(&chunk);
                         self.open.push(open);
                     }
-                    Ok(None) => answer(open.reply, &open.head, &open.body),
+                    Ok(None) => answer(open.reply, &open.request, &open.body),
                     Err(error) => broken(open.reply, error),
                 }
                 true
@@ -248,9 +263,9 @@ impl Application for Echo {
     }
 }
 
-fn answer(reply: Reply, head: &Parts, body: &[u8]) {
+fn answer(reply: Reply, request: &Given, body: &[u8]) {
     let response = ResponseHead { status: StatusCode::OK, reason: None, headers: HeaderMap::new() };
-    reply.respond(response, Bytes::from(echo(head, body)));
+    reply.respond(response, Bytes::from(echo(request, body)));
 }
 
 fn broken(reply: Reply, error: BodyError) {

@@ -32,6 +32,7 @@ pub fn limits() -> Limits {
         max_headers: 8,
         header_timeout: Duration::from_secs(600),
         body_timeout: Duration::from_secs(600),
+        min_rate: None,
         keep_alive: Duration::from_secs(600),
     }
 }

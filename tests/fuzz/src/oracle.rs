@@ -165,6 +165,9 @@ fn head(stream: &[u8], start: usize, limits: &Limits) -> Result<Request, Stop> {
         if values.len() > 1 || values.iter().any(|length| length_of(length).is_none()) {
             return Err(Stop::Bad("content-length"));
         }
+        if request.values("content-type").count() > 1 {
+            return Err(Stop::Bad("content-type"));
+        }
     }
     if !request.is_1_0 && request.values("host").count() != 1 {
         return Err(Stop::Bad("no host"));
@@ -196,14 +199,11 @@ fn request_line(line: &[u8]) -> Option<Request> {
         b"HTTP/1.0" => true,
         _ => return None,
     };
-    let (path, query) = target.split_at(target.iter().position(|byte| *byte == b'?').unwrap_or(target.len()));
     let is_good = !method.is_empty()
         && method.iter().all(|byte| is_token(*byte))
         && method != b"CONNECT"
         && !target.is_empty()
-        && target.iter().all(|byte| byte.is_ascii_graphic() && !b"<>".contains(byte))
-        && !path.contains(&b'`')
-        && !query.contains(&b'"');
+        && target.iter().all(u8::is_ascii_graphic);
     let request = Request {
         method: method.to_vec(),
         target: target.to_vec(),

@@ -4,7 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use chaussette::http::fuzzing::{Inspected, inspect, parse, prepare};
+use bytes::Bytes;
+use chaussette::http::fuzzing::{Inspected, Message, inspect, parse, prepare};
 use chaussette::wsgi::environ;
 use http::request::Parts;
 
@@ -31,11 +32,11 @@ pub fn check_stream(stream: &[u8], seed: u16) -> usize {
         if !message.is_whole {
             continue;
         }
-        let (parts, body) = parse(&message.approved, &limits)
+        let (parts, body) = parse(message, &limits)
             .unwrap_or_else(|why| panic!("approved, but {why}: {}", message.approved.escape_ascii()));
         assert!(body == request.body, "hyper and the RFC see different bodies: {}", stream.escape_ascii());
         same_head(&parts, request);
-        prepared(parts, request);
+        prepared(parts, body, message, request);
         good += 1;
     }
     good
@@ -74,11 +75,11 @@ fn same_head(parts: &Parts, request: &Request) {
     assert_eq!(parts.uri.host().is_some(), request.absolute().is_some(), "{request:?}");
 }
 
-fn prepared(mut parts: Parts, request: &Request) {
+fn prepared(mut parts: Parts, body: Bytes, message: &Message, request: &Request) {
     let max_body = limits().max_body;
     let too_large = matches!(request.framing, Framing::Length(length) if Some(length) > max_body);
     let expects = expects_the_unknown(request);
-    match prepare(&mut parts, max_body) {
+    match prepare(&mut parts, body, max_body) {
         Err(status) => {
             let expected = if too_large { 413 } else { 417 };
             assert!(too_large || expects, "refused with {status}: {request:?}");
@@ -86,7 +87,8 @@ fn prepared(mut parts: Parts, request: &Request) {
         }
         Ok(()) => {
             assert!(!too_large && !expects, "not refused: {request:?}");
-            same_environ(&pairs(&parts), request);
+            let sent = message.target.clone().map(|target| &message.approved[target]);
+            same_environ(&pairs(&parts, sent), request);
         }
     }
 }
@@ -97,7 +99,7 @@ pub fn expects_the_unknown(request: &Request) -> bool {
 }
 
 /// What of the environ a request decides, as `wsgi/dict` puts it together. A key that comes twice is a finding.
-fn pairs(parts: &Parts) -> BTreeMap<String, Vec<u8>> {
+fn pairs(parts: &Parts, sent: Option<&[u8]>) -> BTreeMap<String, Vec<u8>> {
     let mut pairs = BTreeMap::new();
     let mut set = |key: &str, value: &[u8]| {
         let before = pairs.insert(key.to_owned(), value.to_vec());
@@ -105,8 +107,8 @@ fn pairs(parts: &Parts) -> BTreeMap<String, Vec<u8>> {
     };
     set("REQUEST_METHOD", parts.method.as_str().as_bytes());
     set("PATH_INFO", &environ::path_info(&parts.uri));
-    set("QUERY_STRING", environ::query_string(&parts.uri).as_bytes());
-    set("REQUEST_URI", environ::request_uri(&parts.uri).as_bytes());
+    set("QUERY_STRING", environ::query_string(&parts.uri, sent));
+    set("REQUEST_URI", environ::request_uri(&parts.uri, sent));
     set("SERVER_PROTOCOL", environ::server_protocol(parts.version).as_bytes());
     for name in parts.headers.keys() {
         let Some(key) = environ::header_key(name) else { continue };
@@ -125,10 +127,7 @@ fn same_environ(pairs: &BTreeMap<String, Vec<u8>>, request: &Request) {
         ("QUERY_STRING".to_owned(), query),
         ("SERVER_PROTOCOL".to_owned(), if request.is_1_0 { b"HTTP/1.0" } else { b"HTTP/1.1" }.to_vec()),
     ]);
-    let line = request.absolute().map_or(&request.target[..], |(_, rest)| rest);
-    let line = line.split(|byte| *byte == b'#').next().unwrap_or_default();
-    let slash = if line.starts_with(b"/") || line == b"*" { &b""[..] } else { b"/" };
-    expected.insert("REQUEST_URI".to_owned(), [slash, line].concat());
+    expected.insert("REQUEST_URI".to_owned(), request.target.clone());
     for (name, values) in request.by_name() {
         let key = String::from_utf8(name).expect("a token").to_ascii_uppercase();
         let glue = if key == "COOKIE" { &b"; "[..] } else { b", " };
@@ -136,9 +135,15 @@ fn same_environ(pairs: &BTreeMap<String, Vec<u8>>, request: &Request) {
             "CONTENT-TYPE" | "CONTENT-LENGTH" => key.replace('-', "_"),
             // What a proxy vouches for under its name with `-`; what CGI programs take for their own proxy.
             _ if key.contains('_') || key == "PROXY" => continue,
+            // Of chunks that are no more.
+            "TRANSFER-ENCODING" => continue,
+            "TRAILER" if request.framing == Framing::Chunked => continue,
             _ => format!("HTTP_{}", key.replace('-', "_")),
         };
         expected.insert(key, values.join(glue));
+    }
+    if request.framing == Framing::Chunked {
+        expected.insert("CONTENT_LENGTH".to_owned(), request.body.len().to_string().into_bytes());
     }
     if let Some((authority, _)) = request.absolute() {
         expected.insert("HTTP_HOST".to_owned(), authority.to_vec());
@@ -153,7 +158,7 @@ fn same_environ(pairs: &BTreeMap<String, Vec<u8>>, request: &Request) {
 }
 
 /// RFC 3986 §2.1; what is not a percent-encoded byte stays as it is.
-fn percent_decoded(path: &[u8]) -> Vec<u8> {
+pub fn percent_decoded(path: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::new();
     let mut rest = path;
     while let [first, more @ ..] = rest {
