@@ -322,10 +322,12 @@ fn the_refusal_follows_the_answers_that_are_due() {
 #[test]
 fn the_refusal_of_head_has_no_body() {
     let site = Site::new(hello);
-    let mut client = site.connect();
-    client.send("HEAD / HTTP/1.1\r\n\r\n");
-    assert_eq!(client.answer_to("HEAD").unwrap().status, 400);
-    assert!(client.is_closed());
+    for start in ["", "\r\n\r\n"] {
+        let mut client = site.connect();
+        client.send(format!("{start}HEAD / HTTP/1.1\r\n\r\n"));
+        assert_eq!(client.answer_to("HEAD").unwrap().status, 400);
+        assert!(client.is_closed());
+    }
 }
 
 #[test]

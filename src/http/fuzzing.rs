@@ -142,7 +142,11 @@ struct Memory<'a> {
 }
 
 impl Read for Memory<'_> {
-    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, mut into: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        mut into: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.unread.is_empty() {
             return Poll::Pending;

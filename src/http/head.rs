@@ -193,7 +193,9 @@ impl Head {
         loop {
             let line_start = blank + self.lines;
             // TLS and random bytes are told at once: a method begins with a token character.
-            if self.facts.is_none() && bytes.get(blank).is_some_and(|&first| !is_token(first) && first != b'\r') {
+            if self.facts.is_none()
+                && bytes.get(blank).is_some_and(|&first| !is_token(first) && first != b'\r')
+            {
                 return refuse("this is not an HTTP request");
             }
             let from = line_start + self.searched;

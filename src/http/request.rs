@@ -19,10 +19,9 @@ pub(super) fn prepare(parts: &mut Parts, max_body: Option<u64>) -> Result<(), Re
         return Err(TOO_LARGE);
     }
     // RFC 9110 §10.1.1: 100-continue is the only expectation there is. HTTP/1.0 has none.
-    if parts.version == Version::HTTP_11
-        && let Some(expectation) = parts.headers.get(EXPECT)
-        && !expectation.as_bytes().eq_ignore_ascii_case(b"100-continue")
-    {
+    let is_unknown =
+        |expectation: &HeaderValue| !expectation.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    if parts.version == Version::HTTP_11 && parts.headers.get_all(EXPECT).iter().any(is_unknown) {
         return Err(Refusal::new(
             StatusCode::EXPECTATION_FAILED,
             "the only known expectation is 100-continue",

@@ -133,7 +133,11 @@ impl Wire {
 
     /// Puts a head in the place of the one that is refused. hyper reads it, and the exchange answers it.
     fn refuse(&mut self, refusal: Refusal) {
-        let stand_in: &[u8] = match self.held.starts_with(b"HEAD ") {
+        let mut head = &self.held[..];
+        while let Some(rest) = head.strip_prefix(b"\r\n") {
+            head = rest;
+        }
+        let stand_in: &[u8] = match head.starts_with(b"HEAD ") {
             true => b"HEAD / HTTP/1.1\r\n\r\n",
             false => b"GET / HTTP/1.1\r\n\r\n",
         };
