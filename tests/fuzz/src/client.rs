@@ -204,7 +204,8 @@ fn chunks<'a>(response: &mut Response, bytes: &'a [u8]) -> &'a [u8] {
         let digits = rest.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
         let Some(line_end) = rest.get(digits..digits + 2) else { return &[] };
         assert!(digits > 0 && line_end == b"\r\n", "a bad chunk size: {}", rest[..digits + 2].escape_ascii());
-        let size = usize::from_str_radix(&String::from_utf8_lossy(&rest[..digits]), 16).expect("a chunk size");
+        let size =
+            usize::from_str_radix(&String::from_utf8_lossy(&rest[..digits]), 16).expect("a chunk size");
         rest = &rest[digits + 2..];
         response.body.extend_from_slice(&rest[..size.min(rest.len())]);
         let Some(line_end) = rest.get(size..size + 2) else { return &[] };

@@ -66,7 +66,8 @@ fn timeless(mut heard: Vec<u8>) -> Vec<u8> {
     let mut from = 0;
     while let Some(at) = heard[from..].windows(6).position(|window| window.eq_ignore_ascii_case(b"\ndate:")) {
         let start = from + at + 1;
-        let end = heard[start..].iter().position(|byte| *byte == b'\n').map_or(heard.len(), |end| start + end + 1);
+        let end =
+            heard[start..].iter().position(|byte| *byte == b'\n').map_or(heard.len(), |end| start + end + 1);
         heard.drain(start..end);
         from = start - 1;
     }
@@ -138,7 +139,11 @@ impl Expected {
             assert!(answer.is_whole, "{answer:?}: {text}");
             match asked {
                 Asked::Head => {
-                    assert_eq!(answer.header("content-length"), Some(body.len().to_string().as_bytes()), "{text}");
+                    assert_eq!(
+                        answer.header("content-length"),
+                        Some(body.len().to_string().as_bytes()),
+                        "{text}"
+                    );
                 }
                 Asked::Other => assert!(
                     answer.body == *body,
@@ -237,7 +242,7 @@ impl Application for Echo {
             RequestBody::Whole(body) => answer(reply, &given, &body),
             RequestBody::Stream(reader) => {
                 self.open.push(Open { request: given, body: Vec::new(), reader, reply });
-            },
+            }
         }
     }
 
@@ -271,4 +276,3 @@ fn answer(reply: Reply, request: &Given, body: &[u8]) {
 fn broken(reply: Reply, error: BodyError) {
     reply.fail(Fault::from(error));
 }
-

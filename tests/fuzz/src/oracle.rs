@@ -130,7 +130,8 @@ impl Request {
     pub fn path_and_query(&self) -> (Vec<u8>, Vec<u8>) {
         let target = self.absolute().map_or(&self.target[..], |(_, rest)| rest);
         let target = target.split(|byte| *byte == b'#').next().unwrap_or_default();
-        let (path, query) = target.split_at(target.iter().position(|byte| *byte == b'?').unwrap_or(target.len()));
+        let (path, query) =
+            target.split_at(target.iter().position(|byte| *byte == b'?').unwrap_or(target.len()));
         let path = if path.is_empty() { b"/" } else { path };
         (path.to_vec(), query.strip_prefix(b"?").unwrap_or_default().to_vec())
     }
@@ -254,8 +255,7 @@ fn is_host(host: &[u8]) -> bool {
             !inside.is_empty() && inside.iter().all(|byte| byte.is_ascii_hexdigit() || b":.".contains(byte))
         }
         _ => {
-            let is_allowed =
-                |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(byte);
+            let is_allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(byte);
             !name.is_empty() && name.iter().all(is_allowed)
         }
     };
@@ -330,7 +330,8 @@ fn chunks(stream: &[u8], request: &mut Request, limits: &Limits) -> Result<(), S
         trailers += 1;
         let (name, _) = header(line).ok_or(Stop::Bad("trailer"))?;
         let late = ["content-length", "transfer-encoding", "host"];
-        if trailers > limits.max_headers || late.iter().any(|late| name.eq_ignore_ascii_case(late.as_bytes())) {
+        if trailers > limits.max_headers || late.iter().any(|late| name.eq_ignore_ascii_case(late.as_bytes()))
+        {
             return Err(Stop::Bad("trailer"));
         }
     }

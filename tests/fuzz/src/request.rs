@@ -23,7 +23,12 @@ pub fn check_stream(stream: &[u8], seed: u16) -> usize {
     let whole = inspect([stream], &limits);
     for seed in [1, seed] {
         let pieces = split(stream, seed);
-        assert_eq!(inspect(pieces.iter().copied(), &limits), whole, "split by {seed}: {}", stream.escape_ascii());
+        assert_eq!(
+            inspect(pieces.iter().copied(), &limits),
+            whole,
+            "split by {seed}: {}",
+            stream.escape_ascii()
+        );
     }
     let expected = oracle::read(stream, &limits);
     agree(&whole, &expected.requests, expected.end, stream);
