@@ -19,7 +19,7 @@ use super::body::gather;
 use super::link::{Due, Link, Verdict};
 use super::refusal::Refusal;
 use super::request::{TOO_LARGE, frame, prepare};
-use super::response::{Aborted, Asked, Reply, build, from_fault, refuse, unavailable};
+use super::response::{Aborted, Asked, Reply, build, for_version, from_fault, refuse, unavailable};
 use super::socket::Socket;
 use super::wire::Wire;
 use super::{Front, Limits};
@@ -34,7 +34,9 @@ pub(super) async fn serve(socket: Socket, connection: Arc<Connection>, front: Ar
     let mut minder = Minder { link: &link, front: &front, draining, told: Told::Never, alarm: Alarm::new() };
     while minder.await_request(&mut wire).await {
         let service = service_fn(|request| {
-            answer(request, Arc::clone(&connection), Arc::clone(&front), Arc::clone(&link))
+            let version = request.version();
+            let answer = answer(request, Arc::clone(&connection), Arc::clone(&front), Arc::clone(&link));
+            async move { answer.await.map(|reply| for_version(version, reply)) }
         });
         // Boxed, so that a connection that sleeps is small.
         let mut conversation = Box::new(front.protocol.serve_connection(wire, service));
