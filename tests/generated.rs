@@ -15,3 +15,18 @@ fn smoke() {
         }
     }
 }
+
+#[test]
+fn replies() {
+    use proptest::prelude::*;
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+    let mut runner =
+        TestRunner::new_with_rng(Config::default(), TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    let strategy = proptest::collection::vec(any::<u8>(), 0..400);
+    let mut answers = 0;
+    for _ in 0..3000 {
+        answers += fuzz::reply::check(&strategy.new_tree(&mut runner).unwrap().current());
+    }
+    println!("{answers} answers");
+}

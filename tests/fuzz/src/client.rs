@@ -20,6 +20,8 @@ pub struct Response {
     pub is_whole: bool,
     /// 100 Continue that came before.
     pub continues: usize,
+    /// Headers of 103 Early Hints that came before.
+    pub hints: Vec<Vec<(String, Vec<u8>)>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,26 +77,32 @@ pub fn read(bytes: &[u8], asked: &[Asked]) -> Vec<Response> {
 
 fn one(bytes: &[u8], asked: Asked) -> (Response, &[u8]) {
     let mut continues = 0;
+    let mut hints = Vec::new();
     let mut rest = bytes;
     loop {
         let (mut response, more) = head(rest);
-        if response.status == 100 {
-            assert!(response.headers.is_empty() && !response.is_1_0, "odd interim response: {response:?}");
-            continues += 1;
-            rest = more;
-            if rest.is_empty() {
-                // Nothing final came.
-                response.continues = continues;
-                response.is_whole = false;
+        assert!(!response.is_1_0 || response.status >= 200, "an interim response of HTTP/1.0: {response:?}");
+        match response.status {
+            100 => {
+                assert!(response.headers.is_empty(), "odd interim response: {response:?}");
+                continues += 1;
+            }
+            103 => hints.push(std::mem::take(&mut response.headers)),
+            101..200 => panic!("an interim response that was not asked for: {response:?}"),
+            _ => {
+                (response.continues, response.hints) = (continues, hints);
+                response.framing = framing(&response, asked);
+                let rest = body(&mut response, more);
                 return (response, rest);
             }
-            continue;
         }
-        assert!(response.status >= 200, "a 1xx response that was not asked for: {response:?}");
-        response.continues = continues;
-        response.framing = framing(&response, asked);
-        let rest = body(&mut response, more);
-        return (response, rest);
+        rest = more;
+        if rest.is_empty() {
+            // Nothing final came.
+            (response.continues, response.hints) = (continues, hints);
+            response.is_whole = false;
+            return (response, rest);
+        }
     }
 }
 
@@ -142,6 +150,7 @@ fn head(bytes: &[u8]) -> (Response, &[u8]) {
         framing: Framing::None,
         is_whole: true,
         continues: 0,
+        hints: Vec::new(),
     };
     (response, rest)
 }

@@ -27,7 +27,7 @@ use chaussette::http::Limits;
 /// Small enough for a fuzzer to reach, and times that a check never waits for.
 pub fn limits() -> Limits {
     Limits {
-        max_body: Some(256 * 1024),
+        max_body: Some(400 * 1024),
         max_header_size: 600,
         max_headers: 8,
         header_timeout: Duration::from_secs(600),

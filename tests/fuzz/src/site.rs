@@ -21,8 +21,8 @@ use chaussette::shutdown::{Drainer, drain};
 use tokio::runtime::Runtime;
 use tokio::task::{JoinHandle, yield_now};
 
-/// Turns without news after which nothing goes on. 3: one for the reactor to hear of a socket, two to spare.
-const QUIET: usize = 3;
+/// Turns without news after which nothing goes on. 2: the reactor hears of a socket in one, and acts in the next.
+const QUIET: usize = 2;
 
 /// Turns of a millisecond each in which nothing goes on: then nothing ever will. 1 s at least: files are read by
 /// another thread, which has to come to it on a busy machine.
@@ -161,7 +161,7 @@ impl Clock {
     /// Gives the reactor a turn.
     async fn tick(&mut self, heard: &[u8]) {
         assert!(self.quiet < HANGS, "the connection hangs, after: {}", heard.escape_ascii());
-        if self.quiet > 10 * QUIET {
+        if self.quiet > 20 * QUIET {
             tokio::time::sleep(Duration::from_millis(1)).await;
         } else {
             yield_now().await;
