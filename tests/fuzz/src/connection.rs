@@ -13,7 +13,7 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 use super::client::{self, Asked};
 use super::oracle::{self, End, Framing, Reading, Request};
 use super::request::{expects_the_unknown, percent_decoded};
-use super::site::{Application, Heard, Script, Shuts, converse};
+use super::site::{Application, Heard, PIECES, Script, Shuts, converse};
 use super::{limits, split};
 
 /// Bytes of a stream at most, after expansion.
@@ -26,22 +26,23 @@ pub fn check(input: &[u8]) -> usize {
     check_stream(&stream, u16::from_be_bytes(*seed))
 }
 
-/// The same answers however the stream is split, and those that the RFC asks for.
-pub fn check_stream(stream: &[u8], seed: u16) -> usize {
-    let whole = Script { pieces: vec![stream], shuts: Shuts::AtOnce, reads: usize::MAX };
-    let pieces = Script { pieces: split(stream, seed), shuts: Shuts::Later, reads: usize::from(seed) + 100 };
+fn check_stream(stream: &[u8], seed: u16) -> usize {
+    check_pieces(stream, split(stream, seed, PIECES), usize::from(seed) + 100)
+}
+
+/// The same answers to a stream and to its pieces, however many bytes the client then reads at a time, and those that
+/// the RFC asks for.
+pub fn check_pieces(stream: &[u8], pieces: Vec<&[u8]>, reads: usize) -> usize {
     let expected = Expected::of(&oracle::read(stream, &limits()), stream);
-    let text = stream[..stream.len().min(4000)].escape_ascii();
-    let [whole, pieces] = [whole, pieces].map(|script| {
+    let text = stream[..stream.len().min(4000)].escape_ascii().to_string();
+    let whole = Script { pieces: vec![stream], shuts: Shuts::AtOnce, reads: usize::MAX };
+    let split = Script { pieces, shuts: Shuts::Later, reads };
+    let [whole, split] = [whole, split].map(|script| {
         let heard = converse(&script, &mut Echo::default());
-        (expected.check(&heard, &text.to_string()), timeless(heard.bytes))
+        (expected.check(&heard, &text), timeless(heard.bytes))
     });
-    assert!(
-        whole.1 == pieces.1,
-        "split by {seed}: {text}\nwhole: {}\nsplit: {}",
-        whole.1.escape_ascii(),
-        pieces.1.escape_ascii()
-    );
+    let (to_whole, to_split) = (whole.1.escape_ascii(), split.1.escape_ascii());
+    assert!(whole.1 == split.1, "the split decides: {text}\nwhole: {to_whole}\nsplit: {to_split}");
     whole.0
 }
 
@@ -61,7 +62,7 @@ fn expanded(input: &[u8]) -> Option<Vec<u8>> {
     (stream.len() <= LONGEST).then_some(stream)
 }
 
-/// Without the time of day, and without 100 Continue, which only a body that is waited for needs.
+/// Without the time of day.
 fn timeless(mut heard: Vec<u8>) -> Vec<u8> {
     let mut from = 0;
     while let Some(at) = heard[from..].windows(6).position(|window| window.eq_ignore_ascii_case(b"\ndate:")) {
@@ -192,7 +193,7 @@ fn echo(request: &Given, body: &[u8]) -> Vec<u8> {
 }
 
 fn text(line: [&[u8]; 3], mut headers: BTreeMap<Vec<u8>, Vec<Vec<u8>>>, body: &[u8]) -> Vec<u8> {
-    // A body without chunks has a length only where it came whole: told apart nowhere else.
+    // A body that came in chunks has a length if it was there as a whole, and only then.
     let length = body.len().to_string().into_bytes();
     headers.retain(|name, values| name != b"content-length" || !values[0].ends_with(&length));
     let mut text = line.join(&b' ');

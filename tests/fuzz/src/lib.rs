@@ -37,8 +37,9 @@ pub fn limits() -> Limits {
     }
 }
 
-/// Cuts a stream in pieces. The seed decides: 0 not at all, 1 into single bytes, else small and large ones mixed.
-pub fn split(stream: &[u8], seed: u16) -> Vec<&[u8]> {
+/// Cuts a stream in pieces, `most` of them at most. The seed decides: 0 not at all, 1 into single bytes, else small
+/// and large ones mixed.
+pub fn split(stream: &[u8], seed: u16, most: usize) -> Vec<&[u8]> {
     let mut state = u32::from(seed);
     let mut rest = stream;
     let mut pieces = Vec::new();
@@ -46,6 +47,7 @@ pub fn split(stream: &[u8], seed: u16) -> Vec<&[u8]> {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         let length = match (seed, state >> 30) {
             (0, _) => rest.len(),
+            _ if pieces.len() + 1 == most => rest.len(),
             (1, _) => 1,
             (_, 0) => 1 + (state >> 8) as usize % 3,
             (_, 1 | 2) => 1 + (state >> 8) as usize % 40,

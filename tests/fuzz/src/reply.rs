@@ -13,7 +13,7 @@ use bytes::Bytes;
 use chaussette::wsgi::response;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::site::{Script, Shuts, converse};
+use super::site::{PIECES, Script, Shuts, converse};
 use super::{client, split};
 use model::Expected;
 use script::Scripted;
@@ -201,7 +201,7 @@ pub fn check(input: &[u8]) -> usize {
     check_talk(talk)
 }
 
-pub fn check_talk(mut talk: Talk) -> usize {
+fn check_talk(mut talk: Talk) -> usize {
     talk.turns.truncate(TURNS);
     for turn in &mut talk.turns {
         turn.answer.hints.truncate(2);
@@ -209,7 +209,7 @@ pub fn check_talk(mut talk: Talk) -> usize {
     let requests: Vec<_> = talk.turns.iter().enumerate().map(|(index, turn)| turn.ask.bytes(index)).collect();
     let stream = requests.concat();
     let pieces = match talk.pipelined {
-        Some(seed) => split(&stream, seed),
+        Some(seed) => split(&stream, seed, PIECES),
         None => requests.iter().map(Vec::as_slice).collect(),
     };
     let shuts = if talk.pipelined.is_some() { Shuts::AtOnce } else { Shuts::Later };
@@ -219,6 +219,7 @@ pub fn check_talk(mut talk: Talk) -> usize {
     let asked: Vec<_> = talk.turns.iter().map(|turn| turn.ask.asked()).collect();
     let answers = client::read(&heard.bytes, &asked);
     let mut is_last = false;
+    let mut is_broken = false;
     for (index, turn) in talk.turns.iter().enumerate() {
         let expected = Expected::of(turn, index);
         match answers.get(index) {
@@ -226,6 +227,7 @@ pub fn check_talk(mut talk: Talk) -> usize {
                 assert!(!is_last, "an answer behind the last one: {talk:?}");
                 expected.check(turn, answer);
                 is_last = !answer.persists();
+                is_broken = !expected.is_whole();
             }
             None => {
                 assert!(is_last, "turn {index} is not answered: {talk:?}\n{answers:?}");
@@ -233,7 +235,7 @@ pub fn check_talk(mut talk: Talk) -> usize {
             }
         }
     }
-    let is_broken = answers.last().is_some_and(|last| !last.is_whole);
+    // A reset is how a response says that it is broken, where nothing else can.
     assert!(!heard.is_reset || is_broken, "reset: {talk:?}\n{answers:?}");
     answers.len()
 }

@@ -18,11 +18,11 @@ pub fn check(input: &[u8]) -> usize {
     check_stream(stream, u16::from_be_bytes(*seed))
 }
 
-pub fn check_stream(stream: &[u8], seed: u16) -> usize {
+fn check_stream(stream: &[u8], seed: u16) -> usize {
     let limits = limits();
     let whole = inspect([stream], &limits);
     for seed in [1, seed] {
-        let pieces = split(stream, seed);
+        let pieces = split(stream, seed, 1000);
         assert_eq!(
             inspect(pieces.iter().copied(), &limits),
             whole,

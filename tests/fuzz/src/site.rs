@@ -21,6 +21,9 @@ use chaussette::shutdown::{Drainer, drain};
 use tokio::runtime::Runtime;
 use tokio::task::{JoinHandle, yield_now};
 
+/// Pieces that a stream is sent in at most. 300: heads are shorter, and a piece takes several turns.
+pub const PIECES: usize = 300;
+
 /// Turns without news after which nothing goes on. 2: the reactor hears of a socket in one, and acts in the next.
 const QUIET: usize = 2;
 

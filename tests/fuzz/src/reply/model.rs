@@ -1,4 +1,4 @@
-//! What must be heard of one turn: RFC 9110 and 9112, and what docs/http.md promises about broken bodies.
+//! What must be heard of one turn: RFC 9110 and 9112, and for broken bodies what src/http/response.rs says.
 
 use std::collections::BTreeMap;
 
@@ -81,10 +81,20 @@ impl Expected {
         let declared = match status.as_u16() {
             204 | 205 | 304 => None,
             // To HEAD nothing is what an application says that leaves the rest to the server.
-            _ if turn.ask.asked() == Asked::Head && declared.is_none() => promised.filter(|length| *length > 0),
+            _ if turn.ask.asked() == Asked::Head && declared.is_none() => {
+                promised.filter(|length| *length > 0)
+            }
             _ => promised,
         };
         Self::Response(Given { status: status.as_u16(), reason, headers, body, declared, is_whole, has_body })
+    }
+
+    /// Whether all of the answer comes.
+    pub fn is_whole(&self) -> bool {
+        match self {
+            Self::Own(_) => true,
+            Self::Response(given) => given.is_whole,
+        }
     }
 
     pub fn check(&self, turn: &Turn, answer: &Response) {
