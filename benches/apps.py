@@ -8,10 +8,13 @@ ours is the environ key by which benches/parallel.py sees where a request ran.
     cpu1ms       about 1 ms of pure Python, GIL held
     cpu300ms     about 300 ms of it
     echo         the request's body
+    mb           1 MB
+    chunks       100 KB in 100 chunks of a generator
 """
 
 import os
 import time
+from collections.abc import Iterator
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 GREETING = b"Hello, World!"
@@ -57,6 +60,20 @@ def cpu300ms(environ: WSGIEnvironment, start_response: StartResponse) -> list[by
 
 def echo(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
     return _plain(start_response, environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)))
+
+
+MEGABYTE = bytes(1_000_000)
+KILOBYTE = bytes(1_000)
+
+
+def mb(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+    return _plain(start_response, MEGABYTE)
+
+
+def chunks(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "100000")])
+    for _ in range(100):
+        yield KILOBYTE
 
 
 def _plain(start_response: StartResponse, body: bytes) -> list[bytes]:

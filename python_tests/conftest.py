@@ -2,12 +2,14 @@
 
 import importlib.util
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import sysconfig
 
 import pytest
+from support import tally
 from support.gates import Gate
 from support.process import HERE, Starter, command_line
 
@@ -33,6 +35,12 @@ def pytest_collection_modifyitems(items):
             item.add_marker(own_gil)
         if not FREE_THREADED_BUILD and item.get_closest_marker("free_threaded"):
             item.add_marker(free_threaded)
+
+
+def pytest_terminal_summary(terminalreporter):
+    reports = [report for kind in ("passed", "failed", "error") for report in terminalreporter.stats.get(kind, [])]
+    for line in tally.lines(reports, "threads" if FREE_THREADED_BUILD else "interpreters"):
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture
@@ -95,3 +103,13 @@ def command():
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     return run
+
+
+@pytest.fixture
+def tool():
+    """A function that finds a real client; without it the test is left out, and the reason says so loudly."""
+
+    def find(name):
+        return shutil.which(name) or pytest.skip(f"NOT TESTED: no {name} here; cure: .ci/install-clients")
+
+    return find

@@ -24,6 +24,15 @@ def test_auto_falls_back_to_the_main_interpreter_and_names_the_extension(server)
     assert "Traceback" not in site.log
 
 
+def test_auto_falls_back_for_an_extension_that_cpython_names_by_the_last_part_only(server, tmp_path):
+    # Single-phase initialization inside a package: "module _psutil_linux does not support …".
+    pytest.importorskip("psutil", reason="psutil, which Circus needs, is not installed")
+    (tmp_path / "needs_psutil.py").write_text("import psutil\nfrom chaussette.util import hello_app as app\n")
+    site = server("needs_psutil:app", "--interpreters", "2", cwd=tmp_path)
+    assert site.get().status == 200
+    site.wait_for_log(r"\[WARNING\] extension module psutil\._psutil\w+ refuses .*main interpreter")
+
+
 def test_own_gil_on_purpose_ends_with_status_4_the_extension_and_the_import_chain(command):
     done = command("--port", "0", "--isolation", "own-gil", "--interpreters", "2", "apps.needs_numpy:app")
     assert done.returncode == 4, done.stderr

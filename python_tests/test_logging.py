@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from support.process import HERE, command_line
@@ -142,3 +143,13 @@ def test_a_request_target_cannot_forge_a_line_of_the_log(server):
     site.wait_for_log(r"\[ERROR\] interpreter 0: GET /raises", mark)
     assert not re.search(r"^2026-01-01 \[1\]", site.log[mark:], re.MULTILINE)
     assert "\x85" not in site.log[mark:]
+
+
+def test_an_application_that_changes_tz_does_not_move_the_log(server):
+    """Django's TIME_ZONE sets TZ for the whole process."""
+    running = server("apps.moving_time:app", env={"TZ": "UTC"})
+    mark = running.mark()
+    assert running.get("/raise").status == 500
+    line = running.wait_for_log(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) .*application raised", mark)
+    logged = datetime.strptime(line[1], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+    assert abs(datetime.now(UTC) - logged) < timedelta(hours=1)

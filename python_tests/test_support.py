@@ -1,8 +1,10 @@
 """The suite's own client must see what it is there to see: a test that cannot fail proves nothing."""
 
 import socket
+from types import SimpleNamespace
 
 import pytest
+from support import tally
 from support.waiting import soon
 from support.wire import Closed, Connection, Truncated, message
 
@@ -79,3 +81,23 @@ def test_waiting_in_vain_fails_with_what_was_waited_for():
 
 def test_a_gate_holds_nobody_before_it_is_reached(gate):
     assert not gate().reached()
+
+
+def report(kind, name, outcome="passed", when="call"):
+    return SimpleNamespace(user_properties=[(kind, name)], outcome=outcome, when=when)
+
+
+def test_the_closing_line_counts_cases_and_runs():
+    reports = [report("conformance", name) for name in "aabbb"] + [report("conformance", "a", when="setup")]
+    assert list(tally.lines(reports, "interpreters")) == [
+        "conformance: 2 cases on tcp and unix, with 1 and 4 interpreters: 5 runs, all passed"
+    ]
+
+
+def test_the_closing_line_tells_of_each_run_that_failed():
+    reports = [report("abuse", "a"), report("abuse", "b", "failed"), report("abuse", "c", "failed", "setup")]
+    assert list(tally.lines(reports, "threads")) == ["abuse: 3 cases: 3 runs, 2 FAILED"]
+
+
+def test_nothing_is_said_of_cases_that_did_not_run():
+    assert list(tally.lines([SimpleNamespace(user_properties=[], outcome="passed", when="call")], "")) == []

@@ -24,7 +24,7 @@ def test_a_list_with_close_is_closed(site):
     assert closed(site) == ["list closed"]
 
 
-@pytest.mark.parametrize("path", ["normal", "sized", "empty"])
+@pytest.mark.parametrize("path", ["normal", "sized", "empty", "endless", "endless_generator", "endless_empty"])
 def test_the_iterable_is_closed_after_head(site, path):
     site.request("HEAD", f"/{path}")
     assert closed(site)[-1:] == [f"{path} closed"]

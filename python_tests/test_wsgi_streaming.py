@@ -65,6 +65,32 @@ def test_a_large_download_arrives_whole_in_bounded_memory(downloads, path):
     assert downloads.status_kib("VmHWM") - before < GROWTH
 
 
+def unchunked(data):
+    """The body in the chunks of `data`."""
+    body, place = [], 0
+    while True:
+        end = data.index(b"\r\n", place)
+        size = int(data[place:end], 16)
+        if size == 0:
+            assert data[end:] == b"\r\n\r\n"
+            return b"".join(body)
+        body.append(data[end + 2 : end + 2 + size])
+        place = end + 4 + size
+
+
+def test_a_million_tiny_parts_arrive_in_bounded_memory(downloads):
+    before = downloads.status_kib("VmRSS")
+    with downloads.connect(timeout=60) as connection:
+        connection.ask("GET", "/tiny", [("Connection", "close")])
+        assert connection.head()["Transfer-Encoding"] == "chunked"
+        assert unchunked(connection.rest()) == b"x" * 1_000_000
+    assert downloads.status_kib("VmHWM") - before < GROWTH
+
+
+def test_one_part_of_100_mb_arrives_whole(downloads):
+    assert downloads.get("/one_large").body == b"x" * 100_000_000
+
+
 def test_an_application_waits_for_a_client_that_does_not_read(downloads):
     """Back-pressure: what the application may be ahead of the client is bounded."""
     before = downloads.get("/state").json()["bytes"]

@@ -4,6 +4,7 @@
 //! `Config` that needs no further check. Names clap, which nobody else does; opens nothing and
 //! starts nothing. Rule: a mistake is told in one line that names the option, the value and the cure.
 
+mod proxies;
 mod sockets;
 mod values;
 
@@ -17,6 +18,7 @@ use std::path::Path;
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, Parser};
 
+use self::proxies::ProxyArgs;
 use self::sockets::SocketArgs;
 use self::values::{AddressFamily, Interpreters, Seconds, StreamOnly};
 use crate::config::{
@@ -87,8 +89,10 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Outcome::Text(error.render().to_string()),
         _ => usage(&one_line(&error)),
     })?;
-    let (sockets, notices) =
+    let (sockets, mut notices) =
         line.sockets.resolve(line.compatible.address_family, env).map_err(|mistake| usage(&mistake))?;
+    let (proxies, odd) = line.proxies.resolve().map_err(|mistake| usage(&mistake))?;
+    notices.extend(odd);
     Ok(Config {
         argv0,
         application: line.application,
@@ -106,6 +110,7 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
         workers: line.workers.resolve(line.limits.queue),
         life: Life { graceful_timeout: line.life.graceful_timeout.0 },
         limits: line.limits.resolve(),
+        proxies,
         logs: Logs { level: line.logs.level, output: line.logs.output },
         hooks: Hooks { pre: line.compatible.pre_hook, post: line.compatible.post_hook },
         notices,
@@ -143,6 +148,8 @@ struct Line {
     life: LifeArgs,
     #[command(flatten)]
     limits: LimitArgs,
+    #[command(flatten)]
+    proxies: ProxyArgs,
     #[command(flatten)]
     logs: LogArgs,
     #[command(flatten)]

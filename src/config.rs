@@ -11,6 +11,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+mod proxies;
+
+pub use self::proxies::{ForwardedHeader, ForwardedHeaders, Proxies, ProxyProtocol, Trusted, Unbelieved};
+
 /// This release, as Python spells it (PEP 440): Cargo's own spelling is another.
 pub const VERSION: &str = "2.0.0a1";
 
@@ -86,6 +90,8 @@ pub struct Config {
     pub life: Life,
     /// What a client may ask for.
     pub limits: Limits,
+    /// Whose word on a request's origin is believed.
+    pub proxies: Proxies,
     /// Level and destination of log lines.
     pub logs: Logs,
     /// Functions called before serving and after it.

@@ -8,8 +8,10 @@ use std::fmt::{self, Write as _};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use jiff::tz::TimeZone;
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, fstat};
@@ -37,6 +39,7 @@ const PIECE: usize = if cfg!(target_os = "linux") { 4096 } else { 512 };
 
 /// Sends the log events of all threads to `output` from now on, those below `level` left out.
 pub fn init(level: LogLevel, output: &LogOutput) -> io::Result<()> {
+    LazyLock::force(&ZONE);
     tracing::subscriber::set_global_default(subscriber(level, output)?).map_err(io::Error::other)
 }
 
@@ -79,10 +82,14 @@ fn level_name(event: &Metadata<'_>) -> &'static str {
     }
 }
 
+/// The local time of the process that was started. Applications change TZ for their own sake (Django's TIME_ZONE), and
+/// with it that of the whole process: the log keeps its own.
+static ZONE: LazyLock<TimeZone> = LazyLock::new(TimeZone::system);
+
 /// `2026-11-23 15:47:51 [3010] [INFO] `, in local time. 1.3:
 /// `%(asctime)s [%(process)d] [%(levelname)s] %(message)s`.
 fn write_prefix(out: &mut impl fmt::Write, level: &str) -> fmt::Result {
-    let now = jiff::ZonedDateTime::now();
+    let now = jiff::Timestamp::now().to_zoned_datetime(ZONE.clone());
     write!(out, "{} [{}] [{level}] ", now.strftime("%Y-%m-%d %H:%M:%S"), std::process::id())
 }
 

@@ -156,7 +156,7 @@ async fn live<W: Workplace>(
     announce(&listeners, plan, workplace.threading(), &ready);
 
     let (drainer, drain) = drain();
-    let front_end = FrontEnd::new(listeners, dispatcher, config.limits, drain);
+    let front_end = FrontEnd::new(listeners, dispatcher, config.limits, drain).behind(config.proxies.clone());
     let deadline = serve(front_end, &mut signals, &drainer, config.life.graceful_timeout).await;
 
     let census = tokio::select! {

@@ -129,3 +129,51 @@ fn cargo_and_python_know_the_same_version() {
     let cargo = env!("CARGO_PKG_VERSION").replace("-alpha.", "a");
     assert_eq!(cargo, chaussette::config::VERSION);
 }
+
+/// The last cells of a document's tables, each with its line's number; headings and rulers left out.
+fn last_cells(document: &str) -> Vec<(usize, &str)> {
+    let rows = document.lines().enumerate().filter(|(_, line)| line.starts_with('|'));
+    let cells = rows.filter_map(|(number, line)| {
+        line.trim_end_matches('|').rsplit_once('|').map(|(_, cell)| (number + 1, cell.trim()))
+    });
+    cells.filter(|(_, cell)| !["test", "rows"].contains(cell) && !cell.starts_with("---")).collect()
+}
+
+/// The Python files of a folder and their text, joined.
+fn python(folder: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let files = fs::read_dir(folder).expect("a folder of tests").map(|entry| entry.expect("an entry").path());
+    files
+        .filter(|path| path.extension().is_some_and(|extension| extension == "py"))
+        .map(|path| {
+            format!("def {}(\n{}", path.file_stem().unwrap().display(), fs::read_to_string(&path).unwrap())
+        })
+        .collect()
+}
+
+#[test]
+fn every_clause_of_pep_3333_names_tests_that_exist() {
+    let document =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/wsgi.md")).expect("readable");
+    let cells = last_cells(&document);
+    assert!(cells.len() > 80, "{} rows", cells.len());
+    let (tests, rows) = (python("python_tests"), python("python_tests/apps"));
+    let units: String = sources().into_iter().map(|(_, text)| text).collect();
+    for (number, cell) in cells {
+        let words = cell.split(|c: char| !(c.is_ascii_alphanumeric() || "_*`".contains(c)));
+        let names: Vec<_> = words.filter(|word| word.contains('_') || word.starts_with('`')).collect();
+        assert!(!names.is_empty(), "docs/wsgi.md:{number}: no test");
+        for name in names {
+            let known = match name.strip_prefix('`') {
+                Some(row) => {
+                    let row = row.trim_matches(['`', '*']);
+                    // A name may be put together in a loop: then its beginning stands before `{name}`.
+                    let mut starts = row.match_indices('_').map(|(place, _)| &row[..=place]);
+                    rows.contains(row) || starts.any(|start| rows.contains(&format!("\"{start}{{name}}")))
+                }
+                None => tests.contains(&format!("def {name}(")) || units.contains(&format!("fn {name}()")),
+            };
+            assert!(known, "docs/wsgi.md:{number}: there is no {name}");
+        }
+    }
+}

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use chaussette::cli::{ExitStatus, Outcome, main, parse};
 use chaussette::config::{
-    Address, AppForm, Config, Family, Hooks, Isolation, Life, Limits, LogLevel, LogOutput, Logs, Workers,
+    Address, AppForm, Config, Family, ForwardedHeader, ForwardedHeaders, Hooks, Isolation, Life, Limits,
+    LogLevel, LogOutput, Logs, Proxies, ProxyProtocol, Trusted, Unbelieved, Workers,
 };
 
 fn argv(words: &str) -> Vec<OsString> {
@@ -70,6 +71,12 @@ fn no_words_give_the_defaults() {
             min_rate: NonZeroU32::new(240),
             keep_alive: Duration::from_secs(75),
         },
+        proxies: Proxies {
+            trusted: Trusted { networks: Vec::new(), unix: false, every_peer: false },
+            headers: ForwardedHeaders(ForwardedHeader::ALL.to_vec()),
+            unbelieved: Unbelieved::Kept,
+            protocol: ProxyProtocol::Off,
+        },
         logs: Logs { level: LogLevel::Info, output: LogOutput::Stderr },
         hooks: Hooks::default(),
         notices: Vec::new(),
@@ -81,7 +88,9 @@ fn no_words_give_the_defaults() {
 fn each_option_sets_its_setting() {
     let words = "--host ::1 --port 0 --backlog 5 --interpreters 3 --threads 4 --isolation own-gil --factory \
         --queue 7 --graceful-timeout 0.5 --max-body 0 --max-header-size 8192 --max-headers 9 \
-        --header-timeout 1 --body-timeout 2 --min-rate 0 --keep-alive 0 --log-level debug --log-output /log \
+        --header-timeout 1 --body-timeout 2 --min-rate 0 --keep-alive 0 --forwarded-allow-ips 10.1.2.3/8,unix \
+        --forwarded-headers X-Forwarded-For,x-forwarded-proto --clear-untrusted-proxy-headers --proxy-protocol v2 \
+        --log-level debug --log-output /log \
         --python-path /a::/b --pre-hook app.pre --post-hook app:post --socket-type SOCK_STREAM pkg:app one -- --two";
     let expected = Config {
         argv0: "/venv/bin/chaussette".to_owned(),
@@ -106,6 +115,12 @@ fn each_option_sets_its_setting() {
             body_timeout: Duration::from_secs(2),
             min_rate: None,
             keep_alive: Duration::ZERO,
+        },
+        proxies: Proxies {
+            trusted: "10.0.0.0/8,unix".parse().unwrap(),
+            headers: ForwardedHeaders(vec![ForwardedHeader::For, ForwardedHeader::Proto]),
+            unbelieved: Unbelieved::Removed,
+            protocol: ProxyProtocol::V2,
         },
         logs: Logs { level: LogLevel::Debug, output: LogOutput::File("/log".into()) },
         hooks: Hooks { pre: Some("app.pre".to_owned()), post: Some("app:post".to_owned()) },
@@ -193,6 +208,13 @@ fn a_named_socket_wins_over_listen_fds_with_one_notice() {
         );
     }
     assert_eq!(parse(argv("--fd 3 --bind fd://4"), &env).unwrap().notices, [""; 0]);
+}
+
+#[test]
+fn an_empty_list_of_proxies_is_nobody() {
+    assert_eq!(config("--forwarded-allow-ips=").proxies, Proxies::default());
+    let said = config("--forwarded-headers forwarded").notices;
+    assert_eq!(said, ["--forwarded-headers has no effect without --forwarded-allow-ips"]);
 }
 
 #[test]
@@ -289,6 +311,24 @@ fn a_mistake_is_told_in_one_line_with_option_value_and_cure() {
             "--max-header-size 100: not a number of bytes: use 8192 to 16777216".to_owned(),
         ),
         ("--max-headers 0", "--max-headers 0: not a number of header fields: use 1 to 10000".to_owned()),
+        (
+            "--forwarded-allow-ips 10.0.0.0/8,localhost",
+            "--forwarded-allow-ips 10.0.0.0/8,localhost: \"localhost\" is no address or network: use 10.0.0.1, \
+             10.0.0.0/8, 2001:db8::/32, unix or *, and commas between"
+                .to_owned(),
+        ),
+        (
+            "--forwarded-headers x-real-ip",
+            "--forwarded-headers x-real-ip: \"x-real-ip\" is none of x-forwarded-for, -proto, -host, -port, -prefix \
+             and forwarded: name some, with commas between"
+                .to_owned(),
+        ),
+        ("--proxy-protocol v3", "--proxy-protocol v3: use one of off, auto, v1, v2".to_owned()),
+        (
+            "--proxy-protocol auto",
+            "--proxy-protocol goes with --forwarded-allow-ips only: name there the proxies that send the header"
+                .to_owned(),
+        ),
         ("--log-level loud", "--log-level loud: use one of critical, error, warning, info, debug".to_owned()),
         ("--log-output=", "--log-output '': empty: name a file, or - for standard error".to_owned()),
         ("--pre-hook=", "--pre-hook '': empty: name a Python object, pkg.mod:attr".to_owned()),
@@ -329,6 +369,7 @@ fn help_groups_the_options_and_tells_their_defaults() {
         "Workers:",
         "Life:",
         "Limits:",
+        "Proxies:",
         "Logs:",
         "From Chaussette 1.3:",
     ];

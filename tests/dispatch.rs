@@ -26,6 +26,7 @@ fn exchange(bell: &Arc<Bell>, path: &str) -> (Exchange, Answer) {
             server_name: "localhost".to_owned(),
             server_port: "80".to_owned(),
             scheme: Scheme::Http,
+            script_name: String::new(),
         }),
     };
     (Exchange { request, reply }, answer)
@@ -170,6 +171,7 @@ async fn an_answer_from_another_thread_wakes_the_reactor() {
                 status: http::StatusCode::OK,
                 reason: None,
                 headers: http::HeaderMap::new(),
+                names: Vec::new(),
             };
             exchange.reply.respond(head, Bytes::from_static(b"hello"));
             ringing.ring();
@@ -204,6 +206,7 @@ async fn a_reply_left_unrung_is_found_all_the_same() {
                 status: http::StatusCode::OK,
                 reason: None,
                 headers: http::HeaderMap::new(),
+                names: Vec::new(),
             };
             exchange.reply.respond(head, Bytes::new());
             // Neither takes nor rests: stuck in the next request, as it were.

@@ -82,6 +82,26 @@ fn a_stream_that_breaks_never_looks_complete_and_keeps_what_was_sent() {
 }
 
 #[test]
+fn header_names_are_written_as_the_application_wrote_them() {
+    let site = Site::new(|exchange: Exchange| {
+        let mut head =
+            head(200, &[("etag", "\"x\""), ("content-type", "a/b"), ("www-authenticate", "Basic")]);
+        head.names = vec![Bytes::from_static(b"ETag"), Bytes::from_static(b"WWW-Authenticate")];
+        exchange.reply.respond(head, Bytes::from(vec![b'x'; 3_000_000]));
+    });
+    let mut client = site.connect();
+    for _ in 0..2 {
+        client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        let answer = client.answer();
+        let mut names: Vec<_> = answer.headers.iter().map(|(name, _)| name.as_str()).collect();
+        names.sort_unstable();
+        let usual = ["Content-Length", "Content-Type", "Date", "ETag", "Server", "WWW-Authenticate"];
+        assert_eq!(names, usual);
+        assert_eq!(answer.body.len(), 3_000_000);
+    }
+}
+
+#[test]
 fn each_way_not_to_answer_is_an_answer() {
     let site = Site::new(|exchange: Exchange| match exchange.request.uri.path() {
         "/panic" => panic!("scripted"),

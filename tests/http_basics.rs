@@ -205,8 +205,12 @@ fn reason_phrases_are_kept() {
 #[test]
 fn hop_by_hop_headers_of_the_application_do_not_leave() {
     let site = Site::new(|exchange: Exchange| {
-        let headers =
-            [("transfer-encoding", "gzip"), ("connection", "close"), ("keep-alive", "1"), ("upgrade", "h2c")];
+        let headers = [
+            ("transfer-encoding", "gzip"),
+            ("connection", "upgrade"),
+            ("keep-alive", "1"),
+            ("upgrade", "h2c"),
+        ];
         exchange.reply.respond(head(200, &headers), Bytes::from_static(b"body"));
     });
     let mut client = site.connect();
@@ -218,6 +222,18 @@ fn hop_by_hop_headers_of_the_application_do_not_leave() {
         }
         assert_eq!(answer.text(), "body");
     }
+}
+
+#[test]
+fn an_application_that_wants_the_connection_closed_is_obeyed() {
+    let site = Site::new(|exchange: Exchange| {
+        exchange.reply.respond(head(200, &[("connection", "close")]), Bytes::from_static(b"body"));
+    });
+    let mut client = site.connect();
+    client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    let answer = client.answer();
+    assert_eq!((answer.header("Connection"), answer.text()), (Some("close"), "body"));
+    assert!(client.is_closed());
 }
 
 #[test]
@@ -348,6 +364,19 @@ fn a_target_reaches_the_application_as_it_was_sent_and_as_a_uri() {
     assert_eq!(client.answer().text(), "/%22?%3C /\"?<");
     client.send("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(client.answer().text(), "* *");
+}
+
+#[test]
+fn a_later_minor_version_is_read_as_1_1() {
+    let site = Site::new(|exchange: Exchange| {
+        let text = format!("{:?} {}", exchange.request.version, exchange.request.uri);
+        exchange.reply.respond(head(200, &[]), text.into());
+    });
+    let mut client = site.connect();
+    client.send("GET /a?b HTTP/1.2\r\nHost: x\r\n\r\nGET /c HTTP/1.9\r\nHost: x\r\n\r\n");
+    assert_eq!(client.answer().text(), "HTTP/1.1 /a?b");
+    let answer = client.answer();
+    assert_eq!((answer.version.as_str(), answer.text()), ("HTTP/1.1", "HTTP/1.1 /c"));
 }
 
 #[test]

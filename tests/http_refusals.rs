@@ -102,10 +102,7 @@ fn what_is_let_through_in_a_target_is_taken_by_hyper_too() {
 #[test]
 fn other_versions_and_connect_are_refused_as_such() {
     let site = counting();
-    site.refuses(
-        505,
-        &["GET / HTTP/2.0\r\nHost: x\r\n\r\n", "GET / HTTP/0.9\r\n\r\n", "GET / HTTP/1.2\r\nHost: x\r\n\r\n"],
-    );
+    site.refuses(505, &["GET / HTTP/2.0\r\nHost: x\r\n\r\n", "GET / HTTP/0.9\r\n\r\n"]);
     site.refuses(505, &["PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"]);
     site.refuses(501, &["CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n"]);
 }
@@ -157,6 +154,10 @@ fn hosts_must_be_there_once_and_valid() {
             "GET / HTTP/1.1\r\nHost: [::1\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: [::1]x\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: []\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: [1]\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: [::1%25lo]\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: x:65536\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a%2\r\n\r\n",
             "GET http://x/ HTTP/1.1\r\n\r\n",
         ],
     );
@@ -167,6 +168,8 @@ fn hosts_must_be_there_once_and_valid() {
         "GET / HTTP/1.1\r\nHost: [::1]:80\r\n\r\n",
         "GET / HTTP/1.1\r\nHOST: 127.0.0.1:\r\n\r\n",
         "GET HTTP://x HTTP/1.1\r\nHost: y\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: x:00065535\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: [::ffff:127.0.0.1]:\r\n\r\n",
         "\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n",
         "GET /a\"{|}^\\b?{|}^`\\#fragment HTTP/1.1\r\nHost: x\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: x\r\nEmpty:\r\nHigh: \u{e9}\r\n!#$%&'*+-.^_`|~9a: tab\there\r\n\r\n",
@@ -199,6 +202,9 @@ fn bodies_without_one_certain_length_are_refused() {
         "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
         "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
         "Transfer-Encoding: chunked,",
+        "Transfer-Encoding: ,chunked",
+        "Transfer-Encoding: gzip, , chunked",
+        "Transfer-Encoding: chunked, gzip, chunked",
         "Transfer-Encoding:",
         "Transfer-Encoding:\x0bchunked",
         "Transfer-Encoding : chunked",
@@ -221,6 +227,7 @@ fn bodies_without_one_certain_length_are_refused() {
     site.takes(&[
         "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0005\r\n\r\nhello",
         "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding:  Chunked \r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n00000000000000000001 \t;a=b\r\na\r\n0\r\n\r\n",
     ]);
 }
 
@@ -241,7 +248,10 @@ fn malformed_chunks_are_refused() {
         "1\r\na\n0\r\n\r\n",
         "1\r\na\r\r\n0\r\n\r\n",
         "11111111111111111\r\n",
-        "00000000000000000\r\n\r\n",
+        "1000000000000000\r\n",
+        "10000000000000003\r\nabc\r\n0\r\n\r\n",
+        &format!("{}\r\n\r\n", "0".repeat(65)),
+        "1 x\r\na\r\n0\r\n\r\n",
         "1;a\nb\r\na\r\n0\r\n\r\n",
         "1;a\rb\r\na\r\n0\r\n\r\n",
         "1;\0\r\na\r\n0\r\n\r\n",
@@ -276,6 +286,7 @@ fn heads_beyond_the_limits_are_refused() {
     let site = counting_with(limits);
     let long = "a".repeat(1024);
     site.refuses(414, &[&format!("GET /{long} HTTP/1.1\r\nHost: x\r\n\r\n")]);
+    site.refuses(501, &[&format!("{long}{long} / HTTP/1.1\r\nHost: x\r\n\r\n")]);
     site.refuses(431, &[&format!("GET / HTTP/1.1\r\nHost: x\r\nLong: {long}\r\n\r\n")]);
     site.refuses(431, &[&format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "A: b\r\n".repeat(5))]);
     site.takes(&[&format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "A: b\r\n".repeat(4))]);

@@ -72,6 +72,7 @@ fn submit(dispatcher: &Dispatcher, method: &str, path: &str, body: &'static [u8]
             server_name: "localhost".to_owned(),
             server_port: "80".to_owned(),
             scheme: Scheme::Http,
+            script_name: String::new(),
         }),
     };
     dispatcher.submit(Exchange { request, reply }).expect("the queue has room");

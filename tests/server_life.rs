@@ -117,6 +117,7 @@ impl Application for Guest {
                         status: http::StatusCode::OK,
                         reason: None,
                         headers: http::HeaderMap::new(),
+                        names: Vec::new(),
                     };
                     exchange.reply.respond(head, Bytes::from(format!("from {}", self.place)));
                 }

@@ -43,8 +43,22 @@ def written(environ, start_response):
     return []
 
 
+def tiny(environ, start_response):
+    """A million parts of one byte, every second one followed by an empty one."""
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    for number in range(1_000_000):
+        yield b"x"
+        if number % 2:
+            yield b""
+
+
+def one_large(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    yield b"x" * 100_000_000
+
+
 def state(environ, start_response):
     return answer(start_response, produced)
 
 
-app = by_path(download, sized, written, state)
+app = by_path(download, sized, written, tiny, one_large, state)

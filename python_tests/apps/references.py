@@ -73,9 +73,9 @@ def raises(environ, start_response):
 
 def refused(environ, start_response):
     try:
-        start_response("200 OK", [("Connection", "close")])
+        start_response("200 OK", [("Upgrade", "websocket")])
     except Exception:
-        start_response("200 OK", [("Content-Type", "text/plain")])
+        start_response("200 OK", [("Content-Type", "text/plain")], sys.exc_info())
     return [b"refused"]
 
 

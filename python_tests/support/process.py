@@ -111,9 +111,9 @@ class Server:
 
     # Requests
 
-    def connect(self, timeout=15.0):
+    def connect(self, timeout=15.0, source=None):
         """A connection, closed with the server unless the test closes it."""
-        self.connections.append(Connection(self.address, timeout))
+        self.connections.append(Connection(self.address, timeout, source))
         return self.connections[-1]
 
     def request(self, method, target, headers=(), body=b"", chunks=None, version="1.1"):

@@ -6,6 +6,7 @@ never confused with a complete reply, which is what the tests of stopping and of
 
 import json
 import socket
+import ssl
 from dataclasses import dataclass, field
 
 #: Seconds one read may take before the test fails.
@@ -60,11 +61,14 @@ def message(method, target, headers=(), body=b"", chunks=None, version="1.1"):
 
 
 class Connection:
-    """One connection to `address`: a (host, port[, ...]) tuple, or the path of a unix socket."""
+    """One connection to `address`: a (host, port[, ...]) tuple, or the path of a unix socket.
 
-    def __init__(self, address, timeout=TIMEOUT):
+    `source` is the client's own address, any of 127.0.0.0/8 on Linux: tests of who is trusted need two.
+    """
+
+    def __init__(self, address, timeout=TIMEOUT, source=None):
         if isinstance(address, tuple):
-            self.socket = socket.create_connection(address[:2], timeout)
+            self.socket = socket.create_connection(address[:2], timeout, (source, 0) if source else None)
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         else:
             self.socket = socket.socket(socket.AF_UNIX)
@@ -89,6 +93,16 @@ class Connection:
         """Leave with a RST instead of a FIN, as a killed client's kernel does."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
         self.socket.close()
+
+    def start_tls(self):
+        """Go on over TLS, whoever the peer may be."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        self.socket = context.wrap_socket(self.socket)
+
+    def half_close(self):
+        """Shut the sending side, and read on."""
+        self.socket.shutdown(socket.SHUT_WR)
 
     def send(self, data):
         self.socket.sendall(data)
@@ -143,8 +157,8 @@ class Connection:
         if method == "HEAD" or answer.status in (204, 304):
             return
         if codings:
-            while chunk := self.chunk():
-                answer.body += chunk
+            # Joined once: adding to bytes copies them, and proxies make thousands of chunks of a large body.
+            answer.body = b"".join(iter(self.chunk, b""))
         elif lengths:
             answer.body = self.exactly(int(lengths[0]))
         else:

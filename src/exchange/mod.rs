@@ -10,7 +10,7 @@ mod reply;
 
 pub use body::{BodyError, BodyReader, BodySender, ReaderGone, RequestBody, body_channel};
 pub use reply::{
-    Answer, ChunkReader, ClientGone, FileRange, Missing, Reply, ReplyBody, Response, ResponseBody,
+    Answer, ChunkReader, FileRange, Missing, NoReader, Reply, ReplyBody, Response, ResponseBody,
     ResponseHead, Unsent,
 };
 
@@ -41,22 +41,36 @@ pub struct Request {
     pub connection: Arc<Connection>,
 }
 
-/// What all requests of one connection share.
-#[derive(Debug)]
+/// Who asks, and whom. All requests of one connection share it, but for those of which a trusted proxy says more:
+/// each of them has its own.
+#[derive(Debug, Clone)]
 pub struct Connection {
     pub client: Client,
     /// `SERVER_NAME` and `SERVER_PORT` of PEP 3333, never empty.
     pub server_name: String,
     pub server_port: String,
     pub scheme: Scheme,
+    /// `SCRIPT_NAME`: what a proxy in front took from the start of the path. Empty, or `/` and more.
+    pub script_name: String,
 }
 
 /// Who is at the other end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Client {
-    Inet(IpAddr, u16),
+    /// A proxy may tell the address alone.
+    Inet(IpAddr, Option<u16>),
     /// A unix socket's peer has no address.
     Unix,
+}
+
+impl Client {
+    #[must_use]
+    pub fn address(self) -> Option<IpAddr> {
+        match self {
+            Self::Inet(address, _) => Some(address),
+            Self::Unix => None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +84,15 @@ impl Scheme {
         match self {
             Self::Http => "http",
             Self::Https => "https",
+        }
+    }
+
+    /// The port that an URL without one means.
+    #[must_use]
+    pub fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
@@ -28,6 +28,8 @@ pub struct ResponseHead {
     /// The reason phrase, when it differs from the status's usual one.
     pub reason: Option<Bytes>,
     pub headers: HeaderMap,
+    /// Header names that are not written as Usual-Case, as the application wrote them: `ETag`.
+    pub names: Vec<Bytes>,
 }
 
 /// A response whose head is ready.
@@ -62,8 +64,8 @@ struct Slot {
     state: Mutex<State>,
     /// Room in `chunks`, or the client is gone.
     room: Condvar,
-    /// The client is gone, or nobody waits for this answer any more.
-    unwanted: AtomicBool,
+    /// An [`Interest`].
+    interest: AtomicU8,
     /// A worker has the request.
     taken: AtomicBool,
     bell: Arc<Bell>,
@@ -111,7 +113,33 @@ enum Start {
     File(FileRange),
 }
 
+/// Who waits for what a worker sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Interest {
+    Wanted,
+    /// The response has no body, whatever the application sends: HEAD, 204, 304.
+    Discarded,
+    /// The client is gone, or nobody waits for this answer any more.
+    Gone,
+}
+
 impl Slot {
+    fn interest(&self) -> Interest {
+        match self.interest.load(Ordering::Relaxed) {
+            0 => Interest::Wanted,
+            1 => Interest::Discarded,
+            _ => Interest::Gone,
+        }
+    }
+
+    fn lose(&self, interest: Interest) {
+        self.interest.fetch_max(interest as u8, Ordering::Relaxed);
+        // Taken and given back: a writer between its check and its wait would miss the notice otherwise.
+        drop(self.state.lock());
+        self.room.notify_all();
+    }
+
     /// Fills in `fill` and leaves the reader's waker with the bell, unrung.
     fn update(&self, fill: impl FnOnce(&mut State)) {
         let mut state = self.state.lock();
@@ -135,7 +163,7 @@ impl Reply {
         let slot = Arc::new(Slot {
             state: Mutex::new(State::default()),
             room: Condvar::new(),
-            unwanted: AtomicBool::new(false),
+            interest: AtomicU8::new(Interest::Wanted as u8),
             taken: AtomicBool::new(false),
             bell,
         });
@@ -144,7 +172,7 @@ impl Reply {
 
     /// Whether anybody still waits for this answer.
     pub fn is_wanted(&self) -> bool {
-        self.slot.as_ref().is_some_and(|slot| !slot.unwanted.load(Ordering::Relaxed))
+        self.slot.as_ref().is_some_and(|slot| slot.interest() == Interest::Wanted)
     }
 
     /// A worker takes the request: it is answered even to a client that left.
@@ -209,14 +237,18 @@ pub struct ReplyBody {
     finished: bool,
 }
 
-/// The client is gone: the rest of the body has no reader.
+/// The rest of the body has no reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ClientGone;
+pub enum NoReader {
+    ClientGone,
+    /// The response has no body.
+    Discarded,
+}
 
 /// What [`ReplyBody::try_send`] could not take.
 #[derive(Debug)]
 pub enum Unsent {
-    ClientGone,
+    NoReader(NoReader),
     /// The buffer is full: detach, then [`ReplyBody::send`] it.
     Full(Bytes),
 }
@@ -224,9 +256,7 @@ pub enum Unsent {
 impl ReplyBody {
     /// Hands over a chunk if there is room, without waiting. The reactor is not rung.
     pub fn try_send(&mut self, chunk: Bytes) -> Result<(), Unsent> {
-        if self.slot.unwanted.load(Ordering::Relaxed) {
-            return Err(Unsent::ClientGone);
-        }
+        self.reader().map_err(Unsent::NoReader)?;
         let mut state = self.slot.state.lock();
         if state.waiting >= ROOM {
             return Err(Unsent::Full(chunk));
@@ -237,16 +267,14 @@ impl ReplyBody {
 
     /// Hands over a chunk, waiting for room: blocks, so never call it attached to an interpreter.
     /// Ends because the front end gives up on a client that reads nothing.
-    pub fn send(&mut self, chunk: Bytes) -> Result<(), ClientGone> {
+    pub fn send(&mut self, chunk: Bytes) -> Result<(), NoReader> {
         // What is waiting may still be unrung: ring before sleeping on it.
         self.slot.bell.ring();
         let mut state = self.slot.state.lock();
-        while state.waiting >= ROOM && !self.slot.unwanted.load(Ordering::Relaxed) {
+        while state.waiting >= ROOM && self.reader().is_ok() {
             self.slot.room.wait(&mut state);
         }
-        if self.slot.unwanted.load(Ordering::Relaxed) {
-            return Err(ClientGone);
-        }
+        self.reader()?;
         Self::push(&self.slot, &mut state, chunk);
         Ok(())
     }
@@ -262,9 +290,13 @@ impl ReplyBody {
         }
     }
 
-    /// Whether the client is still there, as far as is known.
-    pub fn is_wanted(&self) -> bool {
-        !self.slot.unwanted.load(Ordering::Relaxed)
+    /// Whether anybody reads what is sent, as far as is known.
+    pub fn reader(&self) -> Result<(), NoReader> {
+        match self.slot.interest() {
+            Interest::Wanted => Ok(()),
+            Interest::Discarded => Err(NoReader::Discarded),
+            Interest::Gone => Err(NoReader::ClientGone),
+        }
     }
 
     /// Wakes the reactor for what was sent.
@@ -347,16 +379,16 @@ impl Answer {
 
     /// Nobody wants this answer any more, though the connection may live on.
     pub fn abandon(&self) {
-        self.slot.unwanted.store(true, Ordering::Relaxed);
-        // Taken and given back: a writer between its check and its wait would miss the notice otherwise.
-        drop(self.slot.state.lock());
-        self.slot.room.notify_all();
+        self.slot.lose(Interest::Gone);
     }
 }
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        self.abandon();
+        // What is discarded has lost its reader in good order.
+        if self.slot.interest() == Interest::Wanted {
+            self.abandon();
+        }
     }
 }
 
@@ -367,6 +399,11 @@ pub struct ChunkReader {
 }
 
 impl ChunkReader {
+    /// The response has no body: what is sent of one is thrown away.
+    pub fn discard(self) {
+        self.answer.slot.lose(Interest::Discarded);
+    }
+
     /// The next chunk; `None` after a complete body; a fault when the body is broken.
     pub fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
         let slot = &self.answer.slot;

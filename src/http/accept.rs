@@ -204,6 +204,7 @@ fn spawn((stream, peer): (Stream, Peer), name: &Name, front: &Arc<Front>, connec
         server_name: name.server_name.clone(),
         server_port: name.server_port.clone(),
         scheme: Scheme::Http,
+        script_name: String::new(),
     };
     match Socket::new(stream) {
         Ok(socket) => {
@@ -215,7 +216,7 @@ fn spawn((stream, peer): (Stream, Peer), name: &Name, front: &Arc<Front>, connec
 
 fn client(peer: &Peer) -> Client {
     match peer {
-        Peer::Inet(address) => Client::Inet(address.ip(), address.port()),
+        Peer::Inet(address) => Client::Inet(address.ip(), Some(address.port())),
         Peer::Unix => Client::Unix,
     }
 }

@@ -1,4 +1,4 @@
-//! What reaches the client around hyper: interim responses, and files that the kernel sends.
+//! What reaches the client around hyper: interim responses, names as they were written, files that the kernel sends.
 //!
 //! Owns what is to be written and is not in hyper's hands. hyper has no interim response but 100, and writes bytes
 //! only: a part of a file is therefore a [`Piece::Window`] for it, a slice of a stand-in that nobody ever reads,
@@ -84,8 +84,16 @@ pub(super) struct Aside {
 struct Inside {
     /// To be written before anything that hyper writes.
     interim: BytesMut,
+    /// Names in the next head that hyper writes otherwise than the application did.
+    names: Vec<Bytes>,
     /// What the stand-ins in hyper's hands mean, in order.
     windows: VecDeque<Window>,
+}
+
+impl Inside {
+    fn has_any(&self) -> bool {
+        !self.interim.is_empty() || !self.names.is_empty() || !self.windows.is_empty()
+    }
 }
 
 impl Aside {
@@ -111,8 +119,25 @@ impl Aside {
     /// What is to be written of interim responses.
     pub(super) fn interim(&self) -> BytesMut {
         let mut inside = self.inside.lock();
-        self.has_any.store(!inside.windows.is_empty(), Ordering::Relaxed);
-        std::mem::take(&mut inside.interim)
+        let interim = std::mem::take(&mut inside.interim);
+        self.has_any.store(inside.has_any(), Ordering::Relaxed);
+        interim
+    }
+
+    /// The head that hyper writes next has these names.
+    pub(super) fn name(&self, names: Vec<Bytes>) {
+        if !names.is_empty() {
+            self.inside.lock().names = names;
+            self.has_any.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The names in the head that is to be written now.
+    pub(super) fn names(&self) -> Vec<Bytes> {
+        let mut inside = self.inside.lock();
+        let names = std::mem::take(&mut inside.names);
+        self.has_any.store(inside.has_any(), Ordering::Relaxed);
+        names
     }
 
     /// hyper is given a stand-in for this part of a file.
@@ -136,7 +161,7 @@ impl Aside {
                 inside.windows.pop_front();
             }
         }
-        self.has_any.store(!inside.windows.is_empty() || !inside.interim.is_empty(), Ordering::Relaxed);
+        self.has_any.store(inside.has_any(), Ordering::Relaxed);
     }
 }
 
@@ -147,6 +172,20 @@ fn title_case(name: &HeaderName, into: &mut BytesMut) {
         into.extend_from_slice(&[if starts { byte.to_ascii_uppercase() } else { byte }]);
         starts = byte == b'-';
     }
+}
+
+/// Writes the names in a head as the application did. Field names are case-insensitive (RFC 9110 §5.1), but people
+/// and old clients look for `ETag` and `DAV`. The length stays the same.
+pub(super) fn renamed(head: &[u8], names: &[Bytes]) -> BytesMut {
+    let mut head = BytesMut::from(head);
+    for line in head.split_mut(|byte| *byte == b'\n') {
+        let colon = line.iter().position(|byte| *byte == b':').unwrap_or(0);
+        let Some(written) = line.get_mut(..colon) else { continue };
+        if let Some(name) = names.iter().find(|name| name.eq_ignore_ascii_case(written)) {
+            written.copy_from_slice(name);
+        }
+    }
+    head
 }
 
 #[cfg(test)]
@@ -181,6 +220,16 @@ mod tests {
         assert!(aside.has_any());
         aside.sent(20);
         assert!(aside.window().is_none() && !aside.has_any());
+    }
+
+    #[test]
+    fn names_are_written_as_the_application_did() {
+        let head = b"HTTP/1.1 200 OK\r\nEtag: Etag: x\r\nContent-Type: a\r\nDav: 1\r\n\r\n";
+        let names = [Bytes::from_static(b"ETag"), Bytes::from_static(b"DAV")];
+        assert_eq!(
+            &renamed(head, &names)[..],
+            b"HTTP/1.1 200 OK\r\nETag: Etag: x\r\nContent-Type: a\r\nDAV: 1\r\n\r\n"
+        );
     }
 
     #[test]

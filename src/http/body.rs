@@ -44,11 +44,16 @@ pub(super) async fn gather(
     if incoming.is_end_stream() {
         return Ok((RequestBody::Empty, None));
     }
+    // No more room than the body says that it needs.
+    let announced = usize::try_from(incoming.size_hint().lower()).unwrap_or(WHOLE);
     let mut gathered = BytesMut::new();
     while let Some(chunk) = next(&mut incoming, front).await? {
         if gathered.is_empty() && incoming.is_end_stream() {
             check_size(chunk.len() as u64, front)?;
             return Ok((RequestBody::Whole(chunk), None));
+        }
+        if gathered.is_empty() {
+            gathered.reserve(announced.clamp(chunk.len(), WHOLE.max(chunk.len())));
         }
         gathered.extend_from_slice(&chunk);
         check_size(gathered.len() as u64, front)?;

@@ -4,13 +4,17 @@
 
 use super::head::{HeadLimits, Then};
 use super::refusal::Refusal;
-use super::syntax::header_line;
+use super::syntax::{header_line, is_token};
 
-/// Bytes of one body's chunk extensions. 4 KiB: nobody uses them, so more is an attack. hyper stops at 16 KiB a body.
+/// Bytes of one body's chunk extensions, and of the white space around them. 4 KiB: nobody uses them, so more is an
+/// attack. hyper stops at 16 KiB a body.
 const MAX_EXTENSIONS: usize = 4 * 1024;
 
-/// Hexadecimal digits of a chunk size, so that it fits 64 bits.
-const MAX_DIGITS: u32 = 16;
+/// Hexadecimal digits of a chunk size, zeros in front included. 64: those are legal, and endless ones an attack.
+const MAX_DIGITS: u32 = 64;
+
+/// Bytes of one chunk, at most. 15 digits: more than anybody sends, and with one digit more still no overflow.
+const MAX_SIZE: u64 = (1 << 60) - 1;
 
 #[derive(Debug)]
 pub(super) struct Chunks {
@@ -26,7 +30,8 @@ pub(super) struct Chunks {
 #[derive(Debug, Clone, Copy)]
 enum Stage {
     Size { digits: u32, size: u64 },
-    Extension { size: u64, quoted: Quoted },
+    Space { size: u64 },
+    Extension { size: u64, place: Place },
     SizeLf { size: u64 },
     Data { left: u64 },
     DataCr,
@@ -35,11 +40,18 @@ enum Stage {
     TrailerLf,
 }
 
+/// Where in an extension the reader is: RFC 9112 §7.1.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Quoted {
-    No,
-    Yes,
-    Escape,
+enum Place {
+    BeforeName,
+    Name,
+    AfterName,
+    BeforeValue,
+    Value,
+    Quoted,
+    Escaped,
+    AfterQuoted,
+    AfterValue,
 }
 
 impl Chunks {
@@ -79,16 +91,25 @@ impl Chunks {
     fn step(&mut self, byte: u8) -> Result<Option<Stage>, &'static str> {
         let next = match (self.stage, byte) {
             (Stage::Size { digits, size }, _) if byte.is_ascii_hexdigit() => {
-                // Leading zeros are legal, and endless ones an attack: they count.
-                if digits == MAX_DIGITS {
+                let size = (size << 4) | u64::from(hex(byte));
+                if digits == MAX_DIGITS || size > MAX_SIZE {
                     return Err("a chunk size is too large");
                 }
-                Stage::Size { digits: digits + 1, size: (size << 4) | u64::from(hex(byte)) }
+                Stage::Size { digits: digits + 1, size }
             }
             (Stage::Size { digits: 1.., size }, b'\r') => Stage::SizeLf { size },
-            (Stage::Size { digits: 1.., size }, b';') => Stage::Extension { size, quoted: Quoted::No },
-            (Stage::Size { .. }, _) => return Err("a chunk size is malformed"),
-            (Stage::Extension { size, quoted }, _) => self.extension_byte(size, quoted, byte)?,
+            (Stage::Size { digits: 1.., size } | Stage::Space { size }, b';') => {
+                self.extends(Stage::Extension { size, place: Place::BeforeName })?
+            }
+            // RFC 9110 §5.6.3: bad white space, which only an extension may follow.
+            (Stage::Size { digits: 1.., size } | Stage::Space { size }, b' ' | b'\t') => {
+                self.extends(Stage::Space { size })?
+            }
+            (Stage::Size { .. } | Stage::Space { .. }, _) => return Err("a chunk size is malformed"),
+            (Stage::Extension { size, place }, _) => match extension(place, byte)? {
+                Some(place) => self.extends(Stage::Extension { size, place })?,
+                None => Stage::SizeLf { size },
+            },
             (Stage::SizeLf { size: 0 }, b'\n') => Stage::Trailer,
             (Stage::SizeLf { size }, b'\n') => Stage::Data { left: size },
             (Stage::DataCr, b'\r') => Stage::DataLf,
@@ -102,21 +123,13 @@ impl Chunks {
         Ok(Some(next))
     }
 
-    /// RFC 9112 §7.1.1. Ignored, but no place to hide a line end or a control character.
-    fn extension_byte(&mut self, size: u64, quoted: Quoted, byte: u8) -> Result<Stage, &'static str> {
-        let quoted = match (quoted, byte) {
-            (Quoted::No, b'\r') => return Ok(Stage::SizeLf { size }),
-            (_, 0..=8 | 10..=31 | 127) => return Err("a chunk extension has a control character"),
-            (Quoted::No, b'"') | (Quoted::Escape, _) => Quoted::Yes,
-            (Quoted::Yes, b'"') | (Quoted::No, _) => Quoted::No,
-            (Quoted::Yes, b'\\') => Quoted::Escape,
-            (Quoted::Yes, _) => Quoted::Yes,
-        };
+    /// One byte more of extensions.
+    fn extends(&mut self, next: Stage) -> Result<Stage, &'static str> {
         self.extension_bytes += 1;
         if self.extension_bytes > MAX_EXTENSIONS {
             return Err("the chunk extensions are too large");
         }
-        Ok(Stage::Extension { size, quoted })
+        Ok(next)
     }
 
     fn trailer_byte(&mut self, byte: u8) -> Result<Stage, &'static str> {
@@ -145,6 +158,26 @@ impl Chunks {
         self.line.clear();
         Ok(Stage::Trailer)
     }
+}
+
+/// RFC 9112 §7.1.1: `;`, a name, perhaps `=` and a value. Ignored, but no place to hide anything. Nothing at its end.
+fn extension(place: Place, byte: u8) -> Result<Option<Place>, &'static str> {
+    use Place::{AfterName, AfterQuoted, AfterValue, BeforeName, BeforeValue, Escaped, Name, Quoted, Value};
+    Ok(Some(match (place, byte) {
+        (Name | Value | AfterQuoted, b'\r') => return Ok(None),
+        (Quoted, b'"') => AfterQuoted,
+        (Quoted, b'\\') => Escaped,
+        (Quoted | Escaped, b'\t' | b' '..=b'~' | 0x80..) => Quoted,
+        (BeforeName | BeforeValue | AfterName | AfterValue, b' ' | b'\t') => place,
+        (Name, b' ' | b'\t') => AfterName,
+        (Value | AfterQuoted, b' ' | b'\t') => AfterValue,
+        (Name | AfterName | Value | AfterQuoted | AfterValue, b';') => BeforeName,
+        (Name | AfterName, b'=') => BeforeValue,
+        (BeforeValue, b'"') => Quoted,
+        (BeforeName | Name, _) if is_token(byte) => Name,
+        (BeforeValue | Value, _) if is_token(byte) => Value,
+        _ => return Err("a chunk extension is malformed"),
+    }))
 }
 
 /// The value of a hexadecimal digit.

@@ -16,22 +16,32 @@ use hyper::service::service_fn;
 use hyper::{StatusCode, Version};
 
 use super::body::gather;
+use super::forwarded::attribute;
 use super::link::{Due, Link, Verdict};
 use super::refusal::Refusal;
 use super::request::{TOO_LARGE, frame, prepare};
 use super::response::{Aborted, Asked, Reply, build, for_version, from_fault, refuse, unavailable};
 use super::socket::Socket;
 use super::wire::Wire;
-use super::{Front, Limits};
+use super::{Front, Limits, preface};
+use crate::config::ProxyProtocol;
 use crate::dispatch::Refused;
 use crate::exchange::{self, BodyError, Connection, Exchange, Missing};
 
 /// Serves requests until the client, the server or a deadline ends the connection.
 pub(super) async fn serve(socket: Socket, connection: Arc<Connection>, front: Arc<Front>) {
     let link = Arc::new(Link::new());
-    let mut wire = Wire::new(socket, Arc::clone(&front), Arc::clone(&link));
     let draining = pin!(front.drain.draining());
     let mut minder = Minder { link: &link, front: &front, draining, told: Told::Never, alarm: Alarm::new() };
+    let connection = match front.proxies.protocol {
+        ProxyProtocol::Off => connection,
+        // Boxed, so that a connection without it is small.
+        _ => match Box::pin(minder.await_preface(&socket, connection)).await {
+            Some(connection) => connection,
+            None => return,
+        },
+    };
+    let mut wire = Wire::new(socket, Arc::clone(&front), Arc::clone(&link));
     while minder.await_request(&mut wire).await {
         let service = service_fn(|request| {
             let version = request.version();
@@ -90,6 +100,30 @@ impl<D: Future<Output = ()>> Minder<'_, D> {
             }
         }
         self.alarm.poll(cx, self.link, &self.front.limits)
+    }
+
+    /// Waits for what a proxy sends before the first request. Nothing: no request will come.
+    async fn await_preface(&mut self, socket: &Socket, peer: Arc<Connection>) -> Option<Arc<Connection>> {
+        let client = peer.client;
+        let mut preface = pin!(preface::receive(socket, peer, self.front));
+        poll_fn(|cx| {
+            loop {
+                if let Poll::Ready(received) = preface.as_mut().poll(cx) {
+                    return Poll::Ready(received);
+                }
+                match self.poll(cx) {
+                    Due::Poll => {}
+                    Due::Nothing => return Poll::Pending,
+                    Due::Drop | Due::Sleep => {
+                        if !self.link.is_draining() {
+                            preface::overdue(self.front, client);
+                        }
+                        return Poll::Ready(None);
+                    }
+                }
+            }
+        })
+        .await
     }
 
     /// Waits, without hyper and its buffers, for a request's head. False: none will come.
@@ -198,6 +232,7 @@ async fn answer(
     if let Err(refusal) = prepare(&mut parts, front.limits.max_body) {
         return Ok(refuse(refusal, &link));
     }
+    let connection = attribute(&mut parts.headers, connection, &front.proxies);
     let (body, pump) = match gather(incoming, &front).await {
         Ok(gathered) => gathered,
         Err(error) => return refuse_body(&error, &link),

@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 
 use super::head::{Inspector, Then};
 use super::syntax::plain;
-use super::{FrontEnd, Limits, connection, protocol, request, socket};
+use super::{Front, FrontEnd, Limits, connection, protocol, request, socket};
 use crate::exchange::{Client, Connection, RequestBody, Scheme};
 use crate::listener::Stream;
 
@@ -91,6 +91,11 @@ pub fn inspect<'a>(reads: impl IntoIterator<Item = &'a [u8]>, limits: &Limits) -
 pub fn parse(message: &Message, limits: &Limits) -> Result<(Parts, Bytes), String> {
     let mut bytes = message.approved.clone();
     if let Some(target) = message.target.clone() {
+        if let Some(minor) = bytes.get_mut(target.end + b" HTTP/1.".len())
+            && *minor != b'0'
+        {
+            *minor = b'1';
+        }
         let plain = plain(bytes.get(target.clone()).unwrap_or_default());
         bytes.splice(target, plain);
     }
@@ -122,7 +127,15 @@ pub fn prepare(parts: &mut Parts, body: Bytes, max_body: Option<u64>) -> Result<
     Ok(())
 }
 
-impl FrontEnd {
+/// A front end whose connections are made by hand.
+#[derive(Debug)]
+pub struct Door(Arc<Front>);
+
+impl Door {
+    pub fn new(front: FrontEnd) -> Self {
+        Self(Arc::new(front.front))
+    }
+
     /// One connection's whole life, as if `stream` had been accepted.
     pub fn converse(&self, stream: Stream) -> io::Result<impl Future<Output = ()> + Send + use<>> {
         let connection = Connection {
@@ -130,9 +143,10 @@ impl FrontEnd {
             server_name: "localhost".to_owned(),
             server_port: "80".to_owned(),
             scheme: Scheme::Http,
+            script_name: String::new(),
         };
         let socket = socket::Socket::new(stream)?;
-        Ok(connection::serve(socket, Arc::new(connection), Arc::clone(&self.front)))
+        Ok(connection::serve(socket, Arc::new(connection), Arc::clone(&self.0)))
     }
 }
 

@@ -22,6 +22,9 @@ use super::syntax::{
     request_line,
 };
 
+/// Empty lines before a request, at most. 10: RFC 9112 §2.2 asks for one, and old clients send no more behind a body.
+const MAX_EMPTY_LINES: usize = 10;
+
 /// Longest request target that hyper's `Uri` takes, in bytes.
 const MAX_TARGET: usize = 65_534;
 
@@ -120,9 +123,9 @@ impl Inspector {
                         then: Then::More,
                     };
                 }
-                Progress::Refused(refusal) => {
+                Progress::Refused { blank, refusal } => {
                     return Seen {
-                        skipped: 0,
+                        skipped: blank,
                         approved: 0,
                         opened: false,
                         target: None,
@@ -172,7 +175,7 @@ enum Framing {
 enum Progress {
     Partial { blank: usize },
     Complete { blank: usize, length: usize, framing: Framing },
-    Refused(Refusal),
+    Refused { blank: usize, refusal: Refusal },
 }
 
 /// One head, read line by line.
@@ -182,6 +185,8 @@ struct Head {
     lines: usize,
     /// Bytes in which no line ends, after `lines`.
     searched: usize,
+    /// Empty lines before the request line.
+    empty: usize,
     /// Header lines.
     count: usize,
     facts: Option<Facts>,
@@ -196,19 +201,23 @@ impl Head {
             if self.facts.is_none()
                 && bytes.get(blank).is_some_and(|&first| !is_token(first) && first != b'\r')
             {
-                return refuse("this is not an HTTP request");
+                return refuse(blank, "this is not an HTTP request");
             }
             let from = line_start + self.searched;
             let Some(end) = bytes.get(from..).and_then(|rest| memchr(b'\n', rest)).map(|at| from + at) else {
                 return self.partial(bytes, blank, limits);
             };
             if end + 1 - blank > limits.size {
-                return Progress::Refused(self.too_large());
+                return self.too_large(bytes, blank, limits);
             }
             let Some(line) = bytes.get(line_start..end).and_then(|line| line.strip_suffix(b"\r")) else {
-                return refuse("a line ends with a bare LF");
+                return refuse(blank, "a line ends with a bare LF");
             };
             if line.is_empty() && self.facts.is_none() {
+                self.empty += 1;
+                if self.empty > MAX_EMPTY_LINES {
+                    return refuse(blank, "there are too many empty lines before a request");
+                }
                 blank = end + 1;
                 self.searched = 0;
                 continue;
@@ -218,7 +227,7 @@ impl Head {
             match self.line(line, limits) {
                 Ok(None) => {}
                 Ok(Some(framing)) => return Progress::Complete { blank, length: self.lines, framing },
-                Err(refusal) => return Progress::Refused(refusal),
+                Err(refusal) => return Progress::Refused { blank, refusal },
             }
         }
     }
@@ -227,7 +236,7 @@ impl Head {
     fn partial(&mut self, bytes: &[u8], blank: usize, limits: HeadLimits) -> Progress {
         self.searched = bytes.len() - blank - self.lines;
         if bytes.len() - blank > limits.size {
-            return Progress::Refused(self.too_large());
+            return self.too_large(bytes, blank, limits);
         }
         if blank > 0 {
             // The caller forgets them, so positions count from behind them.
@@ -236,16 +245,21 @@ impl Head {
         Progress::Partial { blank: 0 }
     }
 
-    fn too_large(&self) -> Refusal {
-        match self.facts {
-            None => {
-                Refusal::new(StatusCode::URI_TOO_LONG, "the request line is larger than --max-header-size")
+    fn too_large(&self, bytes: &[u8], blank: usize, limits: HeadLimits) -> Progress {
+        // As much of the head as there may be.
+        let start = bytes.get(blank..blank + limits.size).unwrap_or_default();
+        let (status, why) = match self.facts {
+            // RFC 9112 §3: a method longer than any that is implemented.
+            None if memchr(b' ', start).is_none() => {
+                (StatusCode::NOT_IMPLEMENTED, "the method is larger than --max-header-size")
             }
-            Some(_) => Refusal::new(
+            None => (StatusCode::URI_TOO_LONG, "the request line is larger than --max-header-size"),
+            Some(_) => (
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 "the request's head is larger than --max-header-size",
             ),
-        }
+        };
+        Progress::Refused { blank, refusal: Refusal::new(status, why) }
     }
 
     /// Takes one line without its CRLF; the framing once the head is complete.
@@ -270,8 +284,8 @@ impl Head {
     }
 }
 
-fn refuse(why: &'static str) -> Progress {
-    Progress::Refused(Refusal::bad_request(why))
+fn refuse(blank: usize, why: &'static str) -> Progress {
+    Progress::Refused { blank, refusal: Refusal::bad_request(why) }
 }
 
 /// What the framing of a request depends on.
@@ -298,8 +312,9 @@ impl Facts {
             return Err(Refusal::new(StatusCode::URI_TOO_LONG, "the request target is too long"));
         }
         let is_1_0 = match version {
-            b"HTTP/1.1" => false,
             b"HTTP/1.0" => true,
+            // RFC 9110 §2.5: a later minor version is read as the latest that is known.
+            [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] => false,
             [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
                 if major.is_ascii_digit() && minor.is_ascii_digit() =>
             {
@@ -312,7 +327,8 @@ impl Facts {
         };
         check_target(method, target)?;
         let start = method.len() + 1;
-        let target = is_unusual(target).then(|| start..start + target.len());
+        let is_later = !matches!(version, b"HTTP/1.0" | b"HTTP/1.1");
+        let target = (is_later || is_unusual(target)).then(|| start..start + target.len());
         Ok(Self { is_1_0, target, has_type: false, has_host: false, length: None, coding: None })
     }
 
@@ -368,6 +384,7 @@ impl Facts {
                 Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "the only known transfer coding is chunked"))
             }
             Coding::Unframed => Err(Refusal::bad_request("the last transfer coding is not chunked")),
+            Coding::Malformed => Err(Refusal::bad_request("the Transfer-Encoding is malformed")),
         }
     }
 }
@@ -425,12 +442,15 @@ mod tests {
         let texts = [
             get.repeat(3),
             format!("\r\n\r\n{get}\r\n{get}"),
+            format!("{get}{}{get}", "\r\n".repeat(10)),
+            format!("{get}{}{get}", "\r\n".repeat(11)),
             post("Content-Length: 5", "hello") + get,
             post(chunked, "5\r\nhello\r\n00a;x=\"\\\"\r\n0123456789\r\n0\r\n\r\n") + get,
             post(chunked, "1\r\nx\r\n0\r\nOne: 1\r\nTwo: 2\r\n\r\n") + get,
             post(chunked, "1\r\nx\r\n0\r\nOne : 1\r\n\r\n") + get,
             post(chunked, "1\r\nxy\r\n0\r\n\r\n") + get,
             post(chunked, "1 \r\nx\r\n0\r\n\r\n") + get,
+            post(chunked, "1 \t;a = b\r\nx\r\n0\r\n\r\n") + get,
             post(chunked, &format!("0\r\n{}\r\n", "A: b\r\n".repeat(7))),
             post("Content-Length: 5, 5", "hello") + get,
             post("Content-Length: 5\r\nTransfer-Encoding: chunked", "0\r\n\r\n") + get,
@@ -438,6 +458,7 @@ mod tests {
             format!("{get}\x16\x03\x01"),
             format!("{get}\x16\x03\x01\r\n"),
             format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "l".repeat(400)),
+            format!("{} / HTTP/1.1\r\nHost: x\r\n\r\n", "M".repeat(400)),
             format!("GET / HTTP/1.1\r\nHost: x\r\nLong: {}\r\n\r\n", "l".repeat(400)),
             format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(7)),
             "GET / HTTP/1.1\r\nHost: x\r\nA: b\rc\r\n\r\n".to_owned(),

@@ -5,7 +5,8 @@
 //!
 //! Within: `accept` makes connections of listeners; `connection` is one connection's life; `wire` stands
 //! between the socket and hyper, `head`, `chunked` and `syntax` check what passes; `request` and `body` lead in,
-//! `response` and `file` lead out, `aside` around hyper; `link` is what they tell one another.
+//! `response` and `file` lead out, `aside` around hyper; `link` is what they tell one another. What proxies say is
+//! read by `preface` and `proxy` before the first request (PROXY protocol), by `forwarded` and `rfc7239` in each.
 
 mod accept;
 mod aside;
@@ -13,13 +14,17 @@ mod body;
 mod chunked;
 mod connection;
 mod file;
+mod forwarded;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod head;
 mod link;
+mod preface;
+mod proxy;
 mod refusal;
 mod request;
 mod response;
+mod rfc7239;
 mod socket;
 mod syntax;
 mod wire;
@@ -32,7 +37,9 @@ use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 
+use self::preface::TurnedAway;
 pub use crate::config::Limits;
+use crate::config::Proxies;
 use crate::dispatch::Dispatcher;
 use crate::listener::Listener;
 use crate::shutdown::Drain;
@@ -40,9 +47,8 @@ use crate::shutdown::Drain;
 /// Headers up to which hyper parses on the stack. Beyond, each request costs an allocation.
 const HYPER_HEADERS: usize = 100;
 
-/// hyper's read buffer at most. 128 KiB: reads of fast uploads; an idle connection keeps the last one's
-/// remainder at worst.
-const HYPER_BUFFER: usize = 128 * 1024;
+/// hyper's read buffer at most, and what it gathers for one write. 64 KiB: as much as the wire reads at once.
+const HYPER_BUFFER: usize = wire::READ;
 
 /// Threads that read files, at most. 16: more disks than that need more servers; an idle one ends.
 const FILE_THREADS: usize = 16;
@@ -58,6 +64,8 @@ impl Limits {
 struct Front {
     dispatcher: Dispatcher,
     limits: Limits,
+    proxies: Proxies,
+    turned_away: TurnedAway,
     drain: Drain,
     protocol: http1::Builder,
     /// What is read lands here and is passed on at once. Locked only while one read lasts, on one thread.
@@ -68,22 +76,32 @@ struct Front {
 #[derive(Debug)]
 pub struct FrontEnd {
     listeners: Vec<Listener>,
-    front: Arc<Front>,
+    front: Front,
 }
 
 impl FrontEnd {
     pub fn new(listeners: Vec<Listener>, dispatcher: Dispatcher, limits: Limits, drain: Drain) -> Self {
         let protocol = protocol(&limits);
         let scratch = Mutex::new(vec![0; wire::READ].into_boxed_slice());
-        Self { listeners, front: Arc::new(Front { dispatcher, limits, drain, protocol, scratch }) }
+        let (proxies, turned_away) = (Proxies::default(), TurnedAway::default());
+        let front = Front { dispatcher, limits, proxies, turned_away, drain, protocol, scratch };
+        Self { listeners, front }
+    }
+
+    /// Believes these proxies. Without it, none.
+    #[must_use]
+    pub fn behind(mut self, proxies: Proxies) -> Self {
+        self.front.proxies = proxies;
+        self
     }
 
     /// Serves. Once it drains no connection is accepted any more, and it ends when the last one has closed;
     /// asked for a quick end, it drops those that are left. An error: a listener cannot be waited for.
     pub async fn serve(self) -> io::Result<()> {
+        let front = Arc::new(self.front);
         let mut accepting = JoinSet::new();
         for listener in self.listeners {
-            accepting.spawn(accept::accept(listener, Arc::clone(&self.front)));
+            accepting.spawn(accept::accept(listener, Arc::clone(&front)));
         }
         while let Some(ended) = accepting.join_next().await {
             ended.map_err(io::Error::other)??;
@@ -115,7 +133,8 @@ fn protocol(limits: &Limits) -> http1::Builder {
     // The wire keeps the limits and the time. hyper's own are set so that they never come first.
     protocol
         .header_read_timeout(None)
-        .max_buf_size(HYPER_BUFFER.max(limits.max_header_size + wire::READ))
+        // Room for a whole head, which hyper would refuse otherwise.
+        .max_buf_size(HYPER_BUFFER.max(limits.max_header_size + 1))
         .max_header_size(limits.max_header_size + wire::READ)
         .title_case_headers(true);
     if limits.max_headers > HYPER_HEADERS {

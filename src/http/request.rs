@@ -19,9 +19,7 @@ pub(super) fn prepare(parts: &mut Parts, max_body: Option<u64>) -> Result<(), Re
         return Err(TOO_LARGE);
     }
     // RFC 9110 §10.1.1: 100-continue is the only expectation there is. HTTP/1.0 has none.
-    let is_unknown =
-        |expectation: &HeaderValue| !expectation.as_bytes().eq_ignore_ascii_case(b"100-continue");
-    if parts.version == Version::HTTP_11 && parts.headers.get_all(EXPECT).iter().any(is_unknown) {
+    if parts.version == Version::HTTP_11 && !parts.headers.get_all(EXPECT).iter().all(is_known) {
         return Err(Refusal::new(
             StatusCode::EXPECTATION_FAILED,
             "the only known expectation is 100-continue",
@@ -55,6 +53,15 @@ pub(super) fn frame(headers: &mut HeaderMap, body: &RequestBody) {
 
 pub(super) const TOO_LARGE: Refusal =
     Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the request body is larger than --max-body");
+
+/// Whether a list of expectations has nothing but 100-continue, and perhaps empty elements (RFC 9110 §5.6.1).
+fn is_known(expectations: &HeaderValue) -> bool {
+    expectations
+        .as_bytes()
+        .split(|&byte| byte == b',')
+        .map(<[u8]>::trim_ascii)
+        .all(|one| one.is_empty() || one.eq_ignore_ascii_case(b"100-continue"))
+}
 
 fn announced(parts: &Parts) -> Option<u64> {
     parts.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()

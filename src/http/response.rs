@@ -26,6 +26,9 @@ use crate::exchange::{ChunkReader, Fault, Response, ResponseBody};
 /// What the server calls itself unless the application says otherwise.
 const NAME: HeaderValue = HeaderValue::from_static("chaussette");
 
+/// Behind what is said of a body whose length is not the one that was announced.
+const LENGTH_CLAUSE: &str = "(PEP 3333, \"Handling the Content-Length Header\")";
+
 /// Seconds after which a refused client may come again: the queue turns over in less.
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
@@ -64,8 +67,13 @@ pub(super) fn build(response: Response, asked: Asked, link: &Arc<Link>) -> Reply
         return failure(StatusCode::INTERNAL_SERVER_ERROR, link);
     }
     let mut headers = head.headers;
+    let wants_to_close = headers.get(CONNECTION).is_some_and(|wish| wish == "close");
     while let Some(name) = headers.keys().find(|name| HOP_BY_HOP.contains(name)).cloned() {
         headers.remove(name);
+    }
+    if wants_to_close {
+        // The one wish for its connection that is granted: a response may always be the last one.
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     let declared = match declared_length(&headers) {
         Ok(declared) => declared,
@@ -77,6 +85,9 @@ pub(super) fn build(response: Response, asked: Asked, link: &Arc<Link>) -> Reply
     let source = match body {
         body if !may_have_body(&asked.method, head.status) => {
             bodiless(&asked.method, head.status, &body, &mut headers);
+            if let ResponseBody::Stream(chunks) = body {
+                chunks.discard();
+            }
             Source::Empty
         }
         ResponseBody::Whole(bytes) => Source::Whole(bytes),
@@ -93,6 +104,7 @@ pub(super) fn build(response: Response, asked: Asked, link: &Arc<Link>) -> Reply
     if let Some(reason) = reason(head.status, head.reason) {
         reply.extensions_mut().insert(reason);
     }
+    link.aside.name(head.names);
     *reply.headers_mut() = headers;
     *reply.body_mut() = outgoing;
     finish(reply, link)
@@ -260,7 +272,9 @@ impl Outgoing {
 }
 
 fn longer(asked: &Asked, declared: u64) {
-    tracing::error!("{asked}: response body is longer than its Content-Length, cut: {declared} bytes");
+    tracing::error!(
+        "{asked}: response body is longer than its Content-Length, cut: {declared} bytes {LENGTH_CLAUSE}"
+    );
 }
 
 impl Counted {
@@ -306,7 +320,7 @@ impl Counted {
             (Ok(None), Some(left)) => {
                 let declared = self.declared.unwrap_or(left);
                 self.abort(format!(
-                    "response body ended before its Content-Length: {} of {declared} bytes",
+                    "response body ended before its Content-Length: {} of {declared} bytes {LENGTH_CLAUSE}",
                     declared - left
                 ));
                 self.poll_piece(cx)

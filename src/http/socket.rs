@@ -45,8 +45,43 @@ impl Socket {
 
     /// Whether something can be read at this very moment, whatever the reactor knows.
     pub(super) fn has_input(&self) -> bool {
-        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        rustix::net::recv(&*self.as_socket(), &mut [0u8; 1], flags).is_ok_and(|(_, length)| length > 0)
+        self.receive(&mut [0], RecvFlags::PEEK).is_ok_and(|received| received > 0)
+    }
+
+    /// Looks at what has come without taking it; 0 at the end of the input.
+    pub(super) fn poll_peek(&self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        loop {
+            let peeked = match self {
+                Self::Tcp(stream) => {
+                    ready!(stream.poll_read_ready(cx))?;
+                    stream.try_io(Interest::READABLE, || self.receive(into, RecvFlags::PEEK))
+                }
+                Self::Unix(stream) => {
+                    ready!(stream.poll_read_ready(cx))?;
+                    stream.try_io(Interest::READABLE, || self.receive(into, RecvFlags::PEEK))
+                }
+            };
+            match peeked {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                peeked => return Poll::Ready(peeked),
+            }
+        }
+    }
+
+    /// Takes what was looked at before.
+    pub(super) fn take(&self, mut into: &mut [u8]) -> io::Result<()> {
+        while !into.is_empty() {
+            match self.receive(into, RecvFlags::empty())? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                taken => into = into.get_mut(taken..).unwrap_or_default(),
+            }
+        }
+        Ok(())
+    }
+
+    fn receive(&self, into: &mut [u8], flags: RecvFlags) -> io::Result<usize> {
+        let (received, _) = rustix::net::recv(&*self.as_socket(), into, flags | RecvFlags::DONTWAIT)?;
+        Ok(received)
     }
 
     /// Writes bytes behind which more follow at once: they need no packet of their own.

@@ -2,6 +2,8 @@
 //!
 //! Pure functions on bytes.
 
+use std::net::Ipv6Addr;
+
 use hyper::StatusCode;
 use memchr::memchr;
 
@@ -12,8 +14,10 @@ pub(super) enum Coding {
     Chunked,
     /// Not only `chunked`, but `chunked` last.
     Unknown,
-    /// `chunked` is not last, or not once: the body's end cannot be known.
+    /// No `chunked` so far: the body's end cannot be known.
     Unframed,
+    /// No list of codings, or `chunked` not last, or twice.
+    Malformed,
 }
 
 /// A request line's method, target and version: RFC 9112 §3, single spaces between them.
@@ -153,24 +157,45 @@ const BAD_HOST: Refusal = Refusal::bad_request("the request's host is invalid");
 
 /// RFC 9110 §7.2: uri-host [ ":" port ]. An http URI's host is never empty (§4.2.1).
 pub(super) fn check_host(value: &[u8]) -> Result<(), Refusal> {
-    let bad = || BAD_HOST;
     let port = match value {
         [b'[', rest @ ..] => {
-            let end = rest.iter().position(|byte| !(byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.')));
-            let (inside, rest) = rest.split_at_checked(end.ok_or_else(bad)?).ok_or_else(bad)?;
-            rest.strip_prefix(b"]").filter(|_| !inside.is_empty()).ok_or_else(bad)?
+            let (address, rest) =
+                memchr(b']', rest).and_then(|end| rest.split_at_checked(end)).ok_or(BAD_HOST)?;
+            rest.strip_prefix(b"]").filter(|_| is_ipv6(address)).ok_or(BAD_HOST)?
         }
         _ => {
             let is_host = |byte: &u8| HOST.get(usize::from(*byte)).copied().unwrap_or(false);
             let end = value.iter().position(|byte| !is_host(byte)).unwrap_or(value.len());
-            value.get(end..).filter(|_| end > 0).ok_or_else(bad)?
+            let (name, rest) = value.split_at_checked(end).ok_or(BAD_HOST)?;
+            Some(rest).filter(|_| !name.is_empty() && is_encoded(name)).ok_or(BAD_HOST)?
         }
     };
     match port {
         [] => Ok(()),
-        [b':', digits @ ..] if digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit) => Ok(()),
-        _ => Err(bad()),
+        [b':', digits @ ..] if is_port(digits) => Ok(()),
+        _ => Err(BAD_HOST),
     }
+}
+
+/// RFC 3986 §3.2.2, but for the address formats that are still to come.
+fn is_ipv6(address: &[u8]) -> bool {
+    std::str::from_utf8(address).is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok())
+}
+
+/// Whether each percent sign begins a percent-encoded byte (RFC 3986 §2.1).
+fn is_encoded(name: &[u8]) -> bool {
+    name.split(|&byte| byte == b'%')
+        .skip(1)
+        .all(|rest| matches!(rest, [high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit()))
+}
+
+/// RFC 3986 §3.2.3: digits, perhaps none. There are 65536 ports.
+fn is_port(digits: &[u8]) -> bool {
+    let port = digits.iter().try_fold(0_u32, |port, &digit| {
+        Some(port * 10 + u32::from(digit.wrapping_sub(b'0')))
+            .filter(|port| digit.is_ascii_digit() && *port <= u32::from(u16::MAX))
+    });
+    port.is_some()
 }
 
 /// RFC 9110 §8.6: 1*DIGIT, no sign, no list.
@@ -190,19 +215,27 @@ pub(super) fn content_length(value: &[u8]) -> Result<u64, Refusal> {
     if length > u64::MAX - 2 { Err(too_large()) } else { Ok(length) }
 }
 
-/// RFC 9112 §6.1: the codings of one field line, after those of the lines before it.
+/// RFC 9112 §6.1: the codings of one field line, after those of the lines before it. RFC 9110 §5.6.1 would have
+/// empty elements ignored; where a framing depends on it, readers differ, and so nobody is believed.
 pub(super) fn coding(value: &[u8], before: Option<Coding>) -> Coding {
     let mut all = before;
     for part in value.split(|&byte| byte == b',') {
-        let is_chunked = trim(part).eq_ignore_ascii_case(b"chunked");
-        all = Some(match (all, is_chunked) {
+        let part = trim(part);
+        all = Some(match (all, part.eq_ignore_ascii_case(b"chunked")) {
+            _ if !is_coding(part) => Coding::Malformed,
             (None, true) => Coding::Chunked,
-            (None, false) => Coding::Unframed,
+            (None | Some(Coding::Unframed), false) => Coding::Unframed,
             // Something, then chunked: framed, but not decodable by us.
             (Some(Coding::Unframed), true) => Coding::Unknown,
             // Anything after chunked.
-            (Some(_), _) => Coding::Unframed,
+            (Some(Coding::Chunked | Coding::Unknown | Coding::Malformed), _) => Coding::Malformed,
         });
     }
-    all.unwrap_or(Coding::Unframed)
+    all.unwrap_or(Coding::Malformed)
+}
+
+/// RFC 9112 §7: a token, perhaps with parameters.
+fn is_coding(part: &[u8]) -> bool {
+    let name = trim(part.split(|&byte| byte == b';').next().unwrap_or_default());
+    !name.is_empty() && name.iter().all(|&byte| is_token(byte))
 }

@@ -45,6 +45,8 @@ pub(super) struct Wire {
     exchange: Exchange,
     /// Of interim responses, what is not written yet.
     interim: BytesMut,
+    /// Of a head that hyper wrote, what is not written yet, with the application's names.
+    head: BytesMut,
     /// The socket took nothing of what hyper last wrote.
     is_stalled: bool,
     /// Bytes written since the link was told.
@@ -75,6 +77,7 @@ impl Wire {
             input: Input::Open,
             exchange: Exchange::None,
             interim: BytesMut::new(),
+            head: BytesMut::new(),
             is_stalled: false,
             written: 0,
         }
@@ -121,9 +124,14 @@ impl Wire {
         }
     }
 
-    /// Writes the target of the head that is held as hyper's `Uri` takes it. Returns what was sent.
+    /// Writes the target of the head that is held as hyper's `Uri` takes it, and the version that hyper knows. Returns the target as it was sent.
     fn rewrite(&mut self, target: Range<usize>) -> Bytes {
-        let rest = self.held.split_off(target.end);
+        let mut rest = self.held.split_off(target.end);
+        if let Some(minor) = rest.get_mut(b" HTTP/1.".len())
+            && *minor != b'0'
+        {
+            *minor = b'1';
+        }
         let sent = self.held.split_off(target.start).freeze();
         self.held.extend_from_slice(&plain(&sent));
         self.approved += self.held.len() - target.end;
@@ -133,11 +141,7 @@ impl Wire {
 
     /// Puts a head in the place of the one that is refused. hyper reads it, and the exchange answers it.
     fn refuse(&mut self, refusal: Refusal) {
-        let mut head = &self.held[..];
-        while let Some(rest) = head.strip_prefix(b"\r\n") {
-            head = rest;
-        }
-        let stand_in: &[u8] = match head.starts_with(b"HEAD ") {
+        let stand_in: &[u8] = match self.held.starts_with(b"HEAD ") {
             true => b"HEAD / HTTP/1.1\r\n\r\n",
             false => b"GET / HTTP/1.1\r\n\r\n",
         };

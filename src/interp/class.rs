@@ -92,6 +92,15 @@ impl<'a> Arguments<'a> {
         NonNull::new(found).map(|found| Object::from_borrowed(self.at, found))
     }
 
+    /// How many keyword arguments there are.
+    pub fn keywords(&self) -> usize {
+        let Given::Tuple(_, _, Some(keywords)) = self.given else {
+            return 0;
+        };
+        // SAFETY: attached: `self.at`. live: C lends the dict for the length of the call.
+        usize::try_from(unsafe { ffi::PyDict_Size(keywords.as_ptr()) }).unwrap_or(0)
+    }
+
     pub fn get(&self, index: usize) -> Option<Object<'a>> {
         if index >= self.len() {
             return None;

@@ -114,6 +114,16 @@ impl Object<'_> {
             Err(_) => "(str() failed)".to_owned(),
         }
     }
+
+    /// `ascii(self)`, or a note that it failed.
+    pub fn in_ascii(&self) -> String {
+        // SAFETY: attached: `self.at`. live: `self`. Result: new reference or NULL.
+        let text = unsafe { ffi::PyObject_ASCII(self.as_ptr()) };
+        match Object::from_new(self.at, text) {
+            Ok(text) => self.at.text(&text).unwrap_or_else(|_| "(repr() is not text)".to_owned()),
+            Err(_) => "(repr() failed)".to_owned(),
+        }
+    }
 }
 
 impl Attached<'_> {

@@ -182,10 +182,10 @@ impl<'a> Attached<'a> {
         Some(look(unsafe { std::slice::from_raw_parts(data.cast::<u8>(), length) }))
     }
 
-    /// The value of an int.
+    /// The value of an int, or of what says it is one by `__index__`; the nearest that fits if it is huge.
     pub fn integer(self, object: &impl AsPython) -> Result<isize, PythonError<'a>> {
         // SAFETY: attached: `self`. live: `object`. −1 may be an error: the indicator tells.
-        let value = unsafe { ffi::PyLong_AsSsize_t(object.as_ptr()) };
+        let value = unsafe { ffi::PyNumber_AsSsize_t(object.as_ptr(), std::ptr::null_mut()) };
         // SAFETY: attached: `self`. Result: borrowed, compared with NULL only.
         if value == -1 && !unsafe { ffi::PyErr_Occurred() }.is_null() {
             return Err(PythonError::fetch(self));

@@ -2,20 +2,31 @@
 
 use std::fs::File;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use bytes::{Bytes, BytesMut};
 use http::{Method, Uri};
 
 use crate::application::{Application, Ended, Line};
-use crate::exchange::{Exchange, Fault, FileRange, RequestBody};
+use crate::exchange::{BodyError, Exchange, Fault, FileRange, RequestBody};
 use crate::interp::{Attached, Departure, Interpreter, Kept, Object, PythonError, ThreadState, Truth, Type};
+use crate::wsgi::clause::Clause;
 use crate::wsgi::dict::{Environ, Surroundings};
+use crate::wsgi::failure::{Failure, describe, report};
+use crate::wsgi::hints::EarlyHints;
 use crate::wsgi::input::{Body, Input};
-use crate::wsgi::responder::{Progress, Responder, Sent, StartResponse};
+use crate::wsgi::responder::{CLIENT_LEFT, Progress, Responder, Sent, StartResponse};
 
 /// A list of parts up to this size leaves as one reply. 256 KiB: what the reply's buffer holds; above it,
 /// joining would only double the memory.
 const JOINED: usize = 256 * 1024;
+
+/// A list of one part up to this size leaves at once, and its interpreter with it. 1 MiB: nearly every page; 1,000
+/// slow clients hold at most 1 GiB of such.
+const AT_ONCE: usize = 1024 * 1024;
+
+/// Bytes copied at once of a larger part. 256 KiB: what the reply's buffer holds.
+const PIECE: usize = 256 * 1024;
 
 /// A WSGI application on one thread of one interpreter.
 #[derive(Debug)]
@@ -52,21 +63,10 @@ pub(super) struct Tools {
     environ: Environ,
     start_response: Type<StartResponse>,
     input: Type<Input>,
+    hints: Type<EarlyHints>,
     number: usize,
-}
-
-/// Why a request was not served as it should be.
-#[derive(Debug)]
-enum Failure<'a> {
-    Raised(PythonError<'a>),
-    /// A part of the body is not bytes.
-    NotBytes(String),
-}
-
-impl<'a> From<PythonError<'a>> for Failure<'a> {
-    fn from(error: PythonError<'a>) -> Self {
-        Self::Raised(error)
-    }
+    /// Whether the log knows that the application speaks of its connections.
+    told: Arc<AtomicBool>,
 }
 
 impl WsgiApplication {
@@ -115,14 +115,17 @@ impl Tools {
         surroundings: Surroundings,
     ) -> Result<Self, PythonError<'a>> {
         let file_wrapper = at.attribute(&support, c"FileWrapper")?;
+        let errors = at.call(&at.attribute(&support, c"error_stream")?, &[])?;
         Ok(Self {
-            environ: Environ::new(at, surroundings, &file_wrapper)?,
+            environ: Environ::new(at, surroundings, &file_wrapper, &errors)?,
             start_response: Type::new(at)?,
             input: Type::new(at)?,
+            hints: Type::new(at)?,
             application: application.keep(),
             support: support.keep(),
             file_wrapper: file_wrapper.keep(),
             number: surroundings.place,
+            told: Arc::default(),
         })
     }
 
@@ -131,24 +134,27 @@ impl Tools {
             .attribute(&self.support, c"finish")
             .and_then(|finish| at.call(&finish, &[&at.boolean(ends)]).map(drop));
         if let Err(error) = finish {
-            tracing::error!("interpreter {}: exit handlers failed: {}", self.number, self.report(at, &error));
+            let report = report(at, &self.support, &error);
+            tracing::error!("interpreter {}: exit handlers failed: {report}", self.number);
         }
         self.application.release(at);
         self.file_wrapper.release(at);
         self.environ.release(at);
         self.start_response.release(at);
         self.input.release(at);
+        self.hints.release(at);
         self.support.release(at);
     }
 
     fn serve(&mut self, at: Attached<'_>, exchange: Exchange, line: &mut dyn Line) {
         let Exchange { mut request, reply } = exchange;
-        let responder = Responder::new(reply);
+        let responder = Responder::new(reply, Arc::clone(&self.told));
         let body = Body::new(std::mem::replace(&mut request.body, RequestBody::Empty));
         let outcome = (|| {
             let input = self.input.instance(at, Input(Arc::clone(&body)))?;
-            let environ = self.environ.build(at, &request, &input)?;
-            drop(input);
+            let hints = self.hints.instance(at, EarlyHints::new(Arc::clone(&responder)))?;
+            let environ = self.environ.build(at, &request, &input, &hints)?;
+            drop((input, hints));
             let start_response = self.start_response.instance(at, StartResponse(Arc::clone(&responder)))?;
             self.call(at, &environ, &start_response, &responder, line)
         })();
@@ -167,14 +173,15 @@ impl Tools {
         responder: &Responder,
         line: &mut dyn Line,
     ) -> Result<(), Failure<'a>> {
-        let parts = at.call(&self.application, &[environ, start_response])?;
+        let parts = at
+            .call(&self.application, &[environ, start_response])
+            .map_err(|error| Failure::of_call(at, error))?;
         let sent = self.send(at, &parts, responder, line);
-        let closed = match at.optional_attribute(&parts, c"close") {
-            Ok(Some(close)) => at.call(&close, &[]).map(drop),
-            Ok(None) => Ok(()),
-            Err(error) => Err(error),
-        };
-        sent.and(closed.map_err(Failure::Raised))
+        match (sent, close(at, &parts)) {
+            (Ok(()), closed) => closed,
+            (sent, Ok(())) => sent,
+            (Err(first), Err(then)) => Err(first.and(then)),
+        }
     }
 
     fn send<'a>(
@@ -185,7 +192,7 @@ impl Tools {
         line: &mut dyn Line,
     ) -> Result<(), Failure<'a>> {
         if let Some(body) = joined(at, parts)? {
-            return Ok(responder.respond(at, body)?);
+            return outcome(responder.respond(at, body));
         }
         if at.is_exactly(parts, &self.file_wrapper)
             && responder.awaits_body(at)
@@ -194,16 +201,22 @@ impl Tools {
             responder.respond_file(at, file);
             return Ok(());
         }
-        let iterator = at.iterate(parts)?;
+        // PEP 3333 "Handling the Content-Length Header": one part is the whole body.
+        let is_all = at.plain_sequence_length(parts) == Some(1);
+        let iterator = at.iterate(parts).map_err(|error| Failure::of_iteration(at, parts, error))?;
         while let Some(part) = at.next(&iterator)? {
-            let chunk = at.with_bytes(&part, Bytes::copy_from_slice).ok_or_else(|| not_bytes(at, &part))?;
-            drop(part);
-            if responder.send(at, chunk)? == Sent::Unwanted {
-                return Ok(());
+            let length =
+                at.with_bytes(&part, <[u8]>::len).ok_or_else(|| Failure::not_bytes(at, parts, &part))?;
+            if is_all {
+                responder.declare(at, length);
             }
-            line.offered();
+            match send_part(at, &part, length, responder) {
+                Sent::Taken => line.offered(),
+                Sent::Unwanted | Sent::Discarded => return Ok(()),
+                faulty => return outcome(faulty),
+            }
         }
-        Ok(responder.finish(at)?)
+        outcome(responder.finish(at))
     }
 
     /// A regular file behind `wsgi.file_wrapper` leaves Python at once: its descriptor is duplicated.
@@ -251,11 +264,14 @@ impl Tools {
             return;
         }
         let client_left = responder.lost_client(at);
-        let (what, report) = match failure {
-            Failure::Raised(error) => ("application raised", self.report(at, &error)),
-            Failure::NotBytes(what) => ("application gave a body that is not bytes", what),
-        };
-        let progress = responder.fail(at, Fault::Application("raised an exception"));
+        if client_left && failure.is_only_the_client() {
+            responder.fail(at, Fault::Client(BodyError::ClientLeft));
+            tracing::info!("interpreter {number}: {method} {uri}: {CLIENT_LEFT}");
+            return;
+        }
+        let (what, report) = failure.told(at, &self.support);
+        let report = if report.is_empty() { report } else { format!("\n{report}") };
+        let progress = responder.fail(at, Fault::Application("failed"));
         let after = match progress {
             Progress::HeadNotSent => "",
             Progress::HeadSent => " after its response had begun: connection aborted",
@@ -263,25 +279,54 @@ impl Tools {
         };
         if client_left {
             // What it raised is most likely about the client; nobody was waiting for it.
-            tracing::info!(
-                "interpreter {number}: {method} {uri}: {what} after its client had left\n{report}"
-            );
+            tracing::info!("interpreter {number}: {method} {uri}: {what} after its client had left{report}");
             return;
         }
-        tracing::error!("interpreter {number}: {method} {uri}: {what}{after}\n{report}");
-    }
-
-    fn report<'a>(&self, at: Attached<'a>, error: &PythonError<'a>) -> String {
-        report(at, &self.support, error)
+        tracing::error!("interpreter {number}: {method} {uri}: {what}{after}{report}");
     }
 }
 
-/// The traceback of `error`, or at least its text.
-pub(super) fn report<'a>(at: Attached<'a>, support: &Kept, error: &PythonError<'a>) -> String {
-    at.attribute(support, c"report")
-        .and_then(|report| at.call(&report, &[error.instance()]))
-        .and_then(|text| at.text(&text))
-        .unwrap_or_else(|_| error.message())
+/// Sends one part, in pieces if it is large: what waits for a slow client is copied, and has a bound.
+fn send_part<'a>(at: Attached<'a>, part: &Object<'a>, length: usize, responder: &Responder) -> Sent {
+    if length <= PIECE {
+        return responder.send(at, at.with_bytes(part, Bytes::copy_from_slice).unwrap_or_default());
+    }
+    for start in (0..length).step_by(PIECE) {
+        let piece = start..length.min(start + PIECE);
+        let copy = |bytes: &[u8]| bytes.get(piece).map(Bytes::copy_from_slice).unwrap_or_default();
+        match responder.send(at, at.with_bytes(part, copy).unwrap_or_default()) {
+            Sent::Taken => {}
+            other => return other,
+        }
+    }
+    Sent::Taken
+}
+
+/// Calls `close()` of what the application returned, if it has one.
+fn close<'a>(at: Attached<'a>, parts: &Object<'a>) -> Result<(), Failure<'a>> {
+    match at.optional_attribute(parts, c"close")? {
+        None => Ok(()),
+        Some(close) if at.is_callable(&close) => Ok(at.call(&close, &[]).map(drop)?),
+        Some(close) => {
+            let what = format!("close of the returned iterable cannot be called: {}", describe(at, &close));
+            Err(Failure::broke(Clause::Specification, what))
+        }
+    }
+}
+
+/// What the end of a body was to its responder.
+fn outcome<'a>(sent: Sent) -> Result<(), Failure<'a>> {
+    match sent {
+        Sent::Taken | Sent::Unwanted | Sent::Discarded => Ok(()),
+        Sent::Beyond => {
+            let what = "response body is longer than its Content-Length, and was cut";
+            Err(Failure::broke(Clause::ContentLength, what))
+        }
+        Sent::Unstarted => {
+            let what = "no start_response before the first part of the body, or none that was accepted";
+            Err(Failure::broke(Clause::Specification, what))
+        }
+    }
 }
 
 /// The whole body, when the application gave it as a small list or tuple of bytes.
@@ -289,8 +334,8 @@ fn joined<'a>(at: Attached<'a>, parts: &Object<'a>) -> Result<Option<Bytes>, Fai
     let Some(count) = at.plain_sequence_length(parts) else { return Ok(None) };
     if count == 1 {
         let part = at.sequence_item(parts, 0)?;
-        let body = at.with_bytes(&part, Bytes::copy_from_slice);
-        return body.map(Some).ok_or_else(|| not_bytes(at, &part));
+        let copy = |bytes: &[u8]| (bytes.len() <= AT_ONCE).then(|| Bytes::copy_from_slice(bytes));
+        return at.with_bytes(&part, copy).ok_or_else(|| Failure::not_bytes(at, parts, &part));
     }
     let mut body = BytesMut::new();
     for place in 0..count {
@@ -303,22 +348,10 @@ fn joined<'a>(at: Attached<'a>, parts: &Object<'a>) -> Result<Option<Bytes>, Fai
                 }
                 fits
             })
-            .ok_or_else(|| not_bytes(at, &part))?;
+            .ok_or_else(|| Failure::not_bytes(at, parts, &part))?;
         if !fits {
             return Ok(None);
         }
     }
     Ok(Some(body.freeze()))
-}
-
-fn not_bytes<'a>(at: Attached<'a>, part: &Object<'a>) -> Failure<'a> {
-    let name = at
-        .attribute(part, c"__class__")
-        .and_then(|class| at.attribute(&class, c"__name__"))
-        .and_then(|name| at.text(&name))
-        .unwrap_or_else(|_| "an unknown type".to_owned());
-    Failure::NotBytes(format!(
-        "expected bytes, got {name}: {}",
-        part.display().chars().take(80).collect::<String>()
-    ))
 }

@@ -60,12 +60,14 @@ kept! {
         request_uri: "REQUEST_URI",
         raw_uri: "RAW_URI",
         server_protocol: "SERVER_PROTOCOL",
+        script_name: "SCRIPT_NAME",
         server_name: "SERVER_NAME",
         server_port: "SERVER_PORT",
         remote_addr: "REMOTE_ADDR",
         remote_port: "REMOTE_PORT",
         url_scheme: "wsgi.url_scheme",
         input: "wsgi.input",
+        hints: "wsgi.early_hints",
     }
 }
 
@@ -86,6 +88,7 @@ impl Environ {
         at: Attached<'a>,
         surroundings: Surroundings,
         file_wrapper: &Object<'a>,
+        errors: &Object<'a>,
     ) -> Result<Self, PythonError<'a>> {
         let template = at.dict()?;
         let set = |key: &str, value: &Object<'a>| at.dict_set(&template, &at.interned(key)?, value);
@@ -96,7 +99,7 @@ impl Environ {
         let version =
             at.call(&at.attribute(&at.import(c"builtins")?, c"tuple")?, &[&at.list(vec![one, at.int(0)?])?])?;
         set("wsgi.version", &version)?;
-        set("wsgi.errors", &at.attribute(&at.import(c"sys")?, c"stderr")?)?;
+        set("wsgi.errors", errors)?;
         set("wsgi.multithread", &at.boolean(surroundings.multithread))?;
         set("wsgi.multiprocess", &at.boolean(surroundings.multiprocess))?;
         set("wsgi.run_once", &at.boolean(Truth::False))?;
@@ -117,6 +120,7 @@ impl Environ {
         at: Attached<'a>,
         request: &Request,
         input: &Object<'a>,
+        hints: &Object<'a>,
     ) -> Result<Object<'a>, PythonError<'a>> {
         let dict = at.dict_copy(&self.template)?;
         let keys = &self.keys;
@@ -135,6 +139,7 @@ impl Environ {
         self.set_target(at, &dict, request)?;
         self.set_connection(at, &dict, &request.connection)?;
         at.dict_set(&dict, &keys.input, input)?;
+        at.dict_set(&dict, &keys.hints, hints)?;
         self.set_headers(at, &dict, &request.headers)?;
         Ok(dict)
     }
@@ -164,6 +169,9 @@ impl Environ {
         connection: &Connection,
     ) -> Result<(), PythonError<'a>> {
         let keys = &self.keys;
+        if !connection.script_name.is_empty() {
+            at.dict_set(dict, &keys.script_name, &at.str(&connection.script_name)?)?;
+        }
         at.dict_set(dict, &keys.server_name, &at.str(&connection.server_name)?)?;
         at.dict_set(dict, &keys.server_port, &at.str(&connection.server_port)?)?;
         let scheme = match connection.scheme.as_str() {
@@ -176,7 +184,11 @@ impl Environ {
             Client::Unix => at.dict_set(dict, &keys.remote_addr, &self.values.empty),
             Client::Inet(address, port) => {
                 at.dict_set(dict, &keys.remote_addr, &at.str(&address.to_string())?)?;
-                at.dict_set(dict, &keys.remote_port, &at.str(&port.to_string())?)
+                match port {
+                    Some(port) => at.dict_set(dict, &keys.remote_port, &at.str(&port.to_string())?),
+                    // A proxy did not tell it, and its own port is not the client's.
+                    None => Ok(()),
+                }
             }
         }
     }

@@ -31,9 +31,13 @@ pub fn separator(name: &HeaderName) -> &'static [u8] {
     if name == COOKIE { b"; " } else { b", " }
 }
 
-/// `PATH_INFO`: the path, percent-decoded to bytes. `*` of `OPTIONS *` stays as it is.
+/// `PATH_INFO`: the path, percent-decoded to bytes. Of `OPTIONS *` it is empty, as is the path of the URI
+/// that it asks for (RFC 9112 §3.3): RFC 3875 §4.1.5 wants a `/` at the front of any other.
 pub fn path_info(uri: &Uri) -> Cow<'_, [u8]> {
-    percent_decode_str(uri.path()).into()
+    match uri.path() {
+        "*" => Cow::Borrowed(b""),
+        path => percent_decode_str(path).into(),
+    }
 }
 
 /// `QUERY_STRING`: as it was sent, without the `?`, and without the fragment that has no place in a target.
@@ -100,6 +104,20 @@ mod tests {
         assert_eq!(query_string(&uri, Some(sent)), b"b=\"?");
         assert_eq!(request_uri(&uri, Some(sent)), sent);
         assert_eq!(query_string(&uri, Some(b"http://x/a#b?c")), b"");
+    }
+
+    #[test]
+    fn the_whole_server_has_no_path_and_says_so_in_the_target() {
+        let uri: Uri = "*".parse().unwrap();
+        assert_eq!((&*path_info(&uri), request_uri(&uri, None)), (&b""[..], &b"*"[..]));
+    }
+
+    #[test]
+    fn an_absolute_target_without_a_path_has_the_path_of_the_root() {
+        for target in ["http://h", "http://h?x=1", "http://h/?x"] {
+            let parsed: Uri = target.parse().unwrap();
+            assert_eq!(&*path_info(&parsed), b"/", "{target}");
+        }
     }
 
     #[test]

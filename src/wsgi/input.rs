@@ -10,6 +10,8 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::exchange::{BodyError, RequestBody};
 use crate::interp::{Arguments, Attached, Class, ExceptionKind, Object, Outcome, Protocol, PythonError};
+use crate::wsgi::clause::Clause;
+use crate::wsgi::failure::describe;
 
 /// A body being read, shared with the thread that serves its request.
 #[derive(Debug)]
@@ -144,8 +146,8 @@ impl Source {
             return Ok(true);
         }
         if self.span == Span::Over {
-            let message = "wsgi.input was read after its request had ended";
-            return Err(PythonError::new(at, ExceptionKind::ValueError, message));
+            let message = Clause::Streams.cited("wsgi.input was read after its request had ended");
+            return Err(PythonError::new(at, ExceptionKind::ValueError, &message));
         }
         let arrived = match &mut self.rest {
             RequestBody::Empty => return Ok(false),
@@ -195,11 +197,10 @@ impl Class for Input {
     const PROTOCOL: Protocol = Protocol::Iterator;
 
     fn method<'a>(&self, at: Attached<'a>, index: usize, arguments: &Arguments<'a>) -> Outcome<'a> {
-        let size = size(at, arguments)?;
         match index {
-            0 => self.0.read(at, size),
-            1 => self.0.line(at, size),
-            2 => self.0.lines(at, size),
+            0 => self.0.read(at, size(at, arguments)?),
+            1 => self.0.line(at, size(at, arguments)?),
+            2 => self.0.lines(at, size(at, arguments)?),
             // PEP 3333: applications must not close it. Some wrap it in objects that do: nothing happens.
             _ => Ok(at.none()),
         }
@@ -214,9 +215,19 @@ impl Class for Input {
 
 /// The optional size argument: nothing, None and negative numbers mean all.
 fn size<'a>(at: Attached<'a>, arguments: &Arguments<'a>) -> Result<Size, PythonError<'a>> {
+    let refuse = |what: &str| PythonError::new(at, ExceptionKind::TypeError, &Clause::Streams.cited(what));
+    if arguments.len() > 1 {
+        return Err(refuse("methods of wsgi.input take one size at most"));
+    }
     match arguments.get(0) {
         None => Ok(Size::All),
         Some(given) if at.is_none(&given) => Ok(Size::All),
-        Some(given) => Ok(usize::try_from(at.integer(&given)?).map_or(Size::All, Size::AtMost)),
+        Some(given) => match at.integer(&given) {
+            Ok(size) => Ok(usize::try_from(size).map_or(Size::All, Size::AtMost)),
+            Err(error) if error.is(ExceptionKind::TypeError) => {
+                Err(refuse(&format!("a size for wsgi.input must be an int, not {}", describe(at, &given))))
+            }
+            Err(error) => Err(error),
+        },
     }
 }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use crate::application::{Ended, Home, Invitation, LoadError, Loaded, Loader, NotLoaded};
 use crate::interp::{Attached, Departure, Interpreter, Kept, Object, PythonError, Residence, Truth};
-use crate::wsgi::application::{Place, Tools, WsgiApplication, report};
+use crate::wsgi::application::{Place, Tools, WsgiApplication};
 use crate::wsgi::dict::Surroundings;
+use crate::wsgi::failure::report;
 
 /// What each load needs to know.
 #[derive(Debug)]

@@ -1,8 +1,9 @@
 //! PEP 3333, the Python Web Server Gateway Interface.
 //!
-//! `environ` and `response` are its rules on plain values and build without Python; the rest applies them
-//! inside an interpreter. Knows nothing of sockets or of HTTP's framing.
+//! `clause`, `environ` and `response` are its rules on plain values and build without Python; the rest applies
+//! them inside an interpreter. Knows nothing of sockets or of HTTP's framing.
 
+pub mod clause;
 pub mod environ;
 pub mod response;
 
@@ -10,6 +11,10 @@ pub mod response;
 mod application;
 #[cfg(feature = "python")]
 mod dict;
+#[cfg(feature = "python")]
+mod failure;
+#[cfg(feature = "python")]
+mod hints;
 #[cfg(feature = "python")]
 mod input;
 #[cfg(feature = "python")]

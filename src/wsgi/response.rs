@@ -1,13 +1,15 @@
 //! What an application may give to `start_response`: pure rules (PEP 3333 "The start_response() Callable").
 
 use bytes::Bytes;
-use http::header::{HeaderName, HeaderValue};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 
-/// Headers that concern one connection only (RFC 9110 §7.6.1): they are the server's.
-const HOP_BY_HOP: [&str; 9] = [
-    "connection",
-    "keep-alive",
+use super::clause::Clause;
+use crate::exchange::ResponseHead;
+
+/// Headers that concern one connection only (RFC 9110 §7.6.1, RFC 2616 §13.5.1): they are the server's.
+/// `Connection` and `Keep-Alive` are looked at by [`wish`] first.
+const HOP_BY_HOP: [&str; 7] = [
     "proxy-authenticate",
     "proxy-authorization",
     "proxy-connection",
@@ -17,10 +19,13 @@ const HOP_BY_HOP: [&str; 9] = [
     "upgrade",
 ];
 
+/// Characters of a refused value that a message shows: enough to find it in the application.
+const SHOWN: usize = 80;
+
 /// Why a status or header was refused: the application sees it as ValueError.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HeadError {
-    #[error("status must be three digits, a space and a reason, as \"200 OK\": {0:?}")]
+    #[error("status must be three digits, one space and a reason, as \"200 OK\": {0:?}")]
     Status(String),
     #[error("status must be between 200 and 999 (1xx responses are the server's): {0:?}")]
     Interim(String),
@@ -28,64 +33,158 @@ pub enum HeadError {
     Name(String),
     #[error("header value holds control characters or characters beyond latin-1: {name}: {value:?}")]
     Value { name: String, value: String },
-    #[error("hop-by-hop header is the server's to send: {0:?}")]
-    HopByHop(String),
+    #[error("hop-by-hop header is the server's to send: {name}: {value:?}")]
+    HopByHop { name: String, value: String },
     #[error("Content-Length is not a number, or was given twice with different values: {0:?}")]
     ContentLength(String),
+    #[error("more header names than a response can hold: {0}")]
+    TooMany(usize),
 }
 
-/// `"200 OK"` → status and reason phrase. The reason may be empty; the space may then be missing.
+impl HeadError {
+    /// The clause that was broken.
+    pub fn clause(&self) -> Clause {
+        match self {
+            Self::ContentLength(_) => Clause::ContentLength,
+            _ => Clause::StartResponse,
+        }
+    }
+}
+
+/// A head under construction, and what of it decides about the body.
+#[derive(Debug)]
+pub struct Head {
+    pub response: ResponseHead,
+    /// What Content-Length says.
+    pub declared: Option<u64>,
+    /// What it wished for its connection.
+    pub wish: Option<Wish>,
+}
+
+/// What an application said about its connection. PEP 3333 lets a server refuse that; but Mercurial and
+/// WsgiDAV send `Connection: close` where they left a request's body unread, and pages that stream events
+/// send `Connection: keep-alive`: to obey the one and to drop the other harms nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    Close,
+    KeepAlive,
+}
+
+impl Head {
+    /// A head with room for `count` headers.
+    pub fn new((status, reason): (StatusCode, Option<Bytes>), count: usize) -> Result<Self, HeadError> {
+        let mut headers = HeaderMap::new();
+        headers.try_reserve(count).map_err(|_| HeadError::TooMany(count))?;
+        Ok(Self {
+            response: ResponseHead { status, reason, headers, names: Vec::new() },
+            declared: None,
+            wish: None,
+        })
+    }
+
+    /// Adds one header, in the order given.
+    pub fn add(&mut self, name: &str, value: &str) -> Result<(), HeadError> {
+        let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| HeadError::Name(shown(name)))?;
+        if parsed == CONNECTION || parsed.as_str() == "keep-alive" {
+            return self.add_wish(&parsed, value);
+        }
+        if HOP_BY_HOP.contains(&parsed.as_str()) {
+            return Err(HeadError::HopByHop { name: shown(name), value: shown(value) });
+        }
+        let wrong = || HeadError::Value { name: shown(name), value: shown(value) };
+        // Optional whitespace around a value is not part of it (RFC 9110 §5.5).
+        let bytes = latin1(value.trim_matches([' ', '\t'])).ok_or_else(wrong)?;
+        let value = HeaderValue::from_bytes(&bytes).map_err(|_| wrong())?;
+        if parsed == CONTENT_LENGTH {
+            return self.add_length(value);
+        }
+        if !is_usual(name) {
+            self.response.names.push(Bytes::copy_from_slice(name.as_bytes()));
+        }
+        let headers = &mut self.response.headers;
+        let count = headers.keys_len();
+        headers.try_append(parsed, value).map_err(|_| HeadError::TooMany(count))?;
+        Ok(())
+    }
+
+    fn add_length(&mut self, value: HeaderValue) -> Result<(), HeadError> {
+        let digits = value.as_bytes();
+        let length = std::str::from_utf8(digits)
+            .ok()
+            .filter(|_| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit))
+            .and_then(|text| text.parse().ok());
+        match (length, self.declared) {
+            (Some(length), None) => {
+                self.declared = Some(length);
+                self.response.headers.insert(CONTENT_LENGTH, value);
+                Ok(())
+            }
+            // Said twice and the same: once is enough (RFC 9110 §8.6).
+            (Some(length), Some(earlier)) if length == earlier => Ok(()),
+            _ => Err(HeadError::ContentLength(shown(&String::from_utf8_lossy(digits)))),
+        }
+    }
+
+    fn add_wish(&mut self, name: &HeaderName, value: &str) -> Result<(), HeadError> {
+        let wish = wish(name, value)
+            .ok_or_else(|| HeadError::HopByHop { name: name.to_string(), value: shown(value) })?;
+        if wish == Wish::Close {
+            self.response.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        // Of the two, close wins (RFC 9112 §9.3).
+        self.wish = if self.wish == Some(Wish::Close) { self.wish } else { Some(wish) };
+        Ok(())
+    }
+}
+
+/// What a `Connection` or `Keep-Alive` header wishes; `None` when it asks for something else, such as an upgrade.
+fn wish(name: &HeaderName, value: &str) -> Option<Wish> {
+    if *name != CONNECTION {
+        return Some(Wish::KeepAlive);
+    }
+    let mut wish = None;
+    for option in value.split(',').map(|option| option.trim_matches([' ', '\t'])) {
+        if option.eq_ignore_ascii_case("close") {
+            wish = Some(Wish::Close);
+        } else if option.eq_ignore_ascii_case("keep-alive") {
+            wish = wish.or(Some(Wish::KeepAlive));
+        } else {
+            return None;
+        }
+    }
+    wish
+}
+
+/// `"200 OK"` → status and reason phrase. The reason may be empty, as RFC 9112 §4 has it; the space may not
+/// be missing, and no other space may surround the two (PEP 3333).
 pub fn status(text: &str) -> Result<(StatusCode, Option<Bytes>), HeadError> {
-    let wrong = || HeadError::Status(text.to_owned());
+    let wrong = || HeadError::Status(shown(text));
     let (code, reason) = text.split_at_checked(3).ok_or_else(wrong)?;
     if !code.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(wrong());
     }
     let code = StatusCode::from_bytes(code.as_bytes()).map_err(|_| wrong())?;
     if code.is_informational() {
-        return Err(HeadError::Interim(text.to_owned()));
+        return Err(HeadError::Interim(shown(text)));
     }
-    let reason = match reason.strip_prefix(' ') {
-        Some(reason) => reason,
-        None if reason.is_empty() => reason,
-        None => return Err(wrong()),
-    };
+    let reason = reason.strip_prefix(' ').ok_or_else(wrong)?;
     if code.canonical_reason() == Some(reason) {
         return Ok((code, None));
     }
-    let reason =
-        latin1(reason).filter(|bytes| bytes.iter().all(|byte| is_field_byte(*byte))).ok_or_else(wrong)?;
+    let plain = |bytes: &Vec<u8>| bytes.iter().all(|byte| is_reason_byte(*byte));
+    let bare = !reason.starts_with(' ') && !reason.ends_with(' ');
+    let reason = latin1(reason).filter(plain).filter(|_| bare).ok_or_else(wrong)?;
     Ok((code, Some(Bytes::from(reason))))
 }
 
-/// Adds one header to `headers`, in the order given.
-pub fn header(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), HeadError> {
-    let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| HeadError::Name(name.to_owned()))?;
-    if HOP_BY_HOP.contains(&parsed.as_str()) {
-        return Err(HeadError::HopByHop(name.to_owned()));
-    }
-    let wrong = || HeadError::Value { name: name.to_owned(), value: value.to_owned() };
-    // Optional whitespace around a value is not part of it (RFC 9110 §5.5).
-    let bytes = latin1(value.trim_matches([' ', '\t'])).ok_or_else(wrong)?;
-    let value = HeaderValue::from_bytes(&bytes).map_err(|_| wrong())?;
-    if parsed == http::header::CONTENT_LENGTH {
-        return content_length(headers, value);
-    }
-    headers.append(parsed, value);
-    Ok(())
-}
-
-fn content_length(headers: &mut HeaderMap, value: HeaderValue) -> Result<(), HeadError> {
-    let wrong = || HeadError::ContentLength(String::from_utf8_lossy(value.as_bytes()).into_owned());
-    let digits = !value.is_empty() && value.as_bytes().iter().all(u8::is_ascii_digit);
-    if !digits || value.to_str().ok().and_then(|text| text.parse::<u64>().ok()).is_none() {
-        return Err(wrong());
-    }
-    if headers.get(http::header::CONTENT_LENGTH).is_some_and(|earlier| earlier != value) {
-        return Err(wrong());
-    }
-    headers.insert(http::header::CONTENT_LENGTH, value);
-    Ok(())
+/// Whether a header name is written as the front end writes it by itself: Usual-Case.
+fn is_usual(name: &str) -> bool {
+    let mut starts = true;
+    name.bytes().all(|byte| {
+        let usual = if starts { !byte.is_ascii_lowercase() } else { !byte.is_ascii_uppercase() };
+        starts = byte == b'-';
+        usual
+    })
 }
 
 /// A native string's bytes; `None` when a character is beyond latin-1.
@@ -96,18 +195,40 @@ fn latin1(text: &str) -> Option<Vec<u8>> {
     text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect()
 }
 
-/// Visible characters, space, tab and obs-text (RFC 9112 §4).
-fn is_field_byte(byte: u8) -> bool {
-    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
+/// Visible characters, space and obs-text (RFC 9112 §4), and no tab: PEP 3333 allows no control characters.
+/// (Values may hold tabs: HTTP allows them, and wsgiref does.)
+fn is_reason_byte(byte: u8) -> bool {
+    byte >= b' ' && byte != 0x7f
+}
+
+/// The beginning of a text, for a message.
+fn shown(text: &str) -> String {
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn head() -> Head {
+        Head::new((StatusCode::OK, None), 0).unwrap()
+    }
+
     #[test]
     fn a_usual_status_needs_no_reason_of_its_own() {
         assert_eq!(status("200 OK"), Ok((StatusCode::OK, None)));
+    }
+
+    #[test]
+    fn names_that_are_written_otherwise_are_kept() {
+        let mut head = head();
+        for name in ["Content-Type", "ETag", "X-1a", "www-authenticate", "DAV"] {
+            head.add(name, "x").unwrap();
+        }
+        assert_eq!(head.response.names, ["ETag", "www-authenticate", "DAV"]);
     }
 
     #[test]
@@ -116,11 +237,15 @@ mod tests {
         assert_eq!((code.as_u16(), reason.as_deref()), (299, Some(&b"Weird Reason"[..])));
         let (_, reason) = status("200 Sehr sch\u{f6}n").unwrap();
         assert_eq!(reason.as_deref(), Some(&b"Sehr sch\xf6n"[..]));
+        let (_, reason) = status("200 ").unwrap();
+        assert_eq!(reason.as_deref(), Some(&b""[..]));
     }
 
     #[test]
     fn a_malformed_status_is_refused() {
-        for text in ["", "20", "200OK", "abc OK", "2x0 OK", "200 O\r\nK", "200 \u{20ac}", "099 Low"] {
+        let texts = ["", "20", "200", "200OK", "abc OK", "2x0 OK", "200 O\r\nK", "200 \u{20ac}", "099 Low"];
+        let spaced = [" 200 OK", "200  OK", "200 OK ", "200\tOK", "200 O\tK", "200 OK\n", "200 \u{7f}"];
+        for text in texts.into_iter().chain(spaced) {
             assert!(matches!(status(text), Err(HeadError::Status(_))), "{text:?}");
         }
         assert!(matches!(status("100 Continue"), Err(HeadError::Interim(_))));
@@ -128,42 +253,86 @@ mod tests {
 
     #[test]
     fn headers_keep_their_order_and_number() {
-        let mut headers = HeaderMap::new();
-        header(&mut headers, "Set-Cookie", "a=1").unwrap();
-        header(&mut headers, "Set-Cookie", "b=2").unwrap();
-        let cookies: Vec<_> = headers.get_all("set-cookie").iter().collect();
+        let mut head = head();
+        head.add("Set-Cookie", "a=1").unwrap();
+        head.add("Set-Cookie", "b=2").unwrap();
+        let cookies: Vec<_> = head.response.headers.get_all("set-cookie").iter().collect();
         assert_eq!(cookies, ["a=1", "b=2"]);
     }
 
     #[test]
     fn a_header_cannot_be_injected() {
-        let mut headers = HeaderMap::new();
+        let mut head = head();
         for (name, value) in [("X", "a\r\nSet-Cookie: b"), ("X", "a\nb"), ("X", "a\0b"), ("X", "\u{20ac}")] {
-            assert!(matches!(header(&mut headers, name, value), Err(HeadError::Value { .. })), "{value:?}");
+            assert!(matches!(head.add(name, value), Err(HeadError::Value { .. })), "{value:?}");
         }
         for name in ["", "a b", "a:b", "X\r\nY", "\u{e9}"] {
-            assert!(matches!(header(&mut headers, name, "x"), Err(HeadError::Name(_))), "{name:?}");
+            assert!(matches!(head.add(name, "x"), Err(HeadError::Name(_))), "{name:?}");
         }
-        assert!(headers.is_empty());
+        assert!(head.response.headers.is_empty());
     }
 
     #[test]
     fn hop_by_hop_headers_are_refused() {
-        let mut headers = HeaderMap::new();
-        for name in ["Connection", "transfer-encoding", "Upgrade", "Keep-Alive", "TE", "Trailer"] {
-            assert!(matches!(header(&mut headers, name, "x"), Err(HeadError::HopByHop(_))), "{name}");
+        let mut head = head();
+        let names =
+            ["transfer-encoding", "Upgrade", "TE", "Trailer", "Proxy-Authenticate", "Proxy-Connection"];
+        for (name, value) in names.map(|name| (name, "x")).into_iter().chain([
+            ("Connection", "upgrade"),
+            ("Connection", "close, upgrade"),
+            ("Connection", ""),
+        ]) {
+            assert!(matches!(head.add(name, value), Err(HeadError::HopByHop { .. })), "{name}: {value}");
         }
     }
 
     #[test]
-    fn content_length_is_one_number() {
-        let mut headers = HeaderMap::new();
-        for value in ["", "-1", "+1", "1a", "1,1", "99999999999999999999"] {
-            assert!(header(&mut headers, "Content-Length", value).is_err(), "{value}");
+    fn a_wish_to_close_is_kept_and_one_to_stay_is_dropped() {
+        for (values, wish) in [
+            (&["close"][..], Wish::Close),
+            (&["Close"], Wish::Close),
+            (&["keep-alive"], Wish::KeepAlive),
+            (&["Keep-Alive, close"], Wish::Close),
+            (&["close", "keep-alive"], Wish::Close),
+        ] {
+            let mut head = head();
+            for value in values {
+                head.add("Connection", value).unwrap();
+            }
+            assert_eq!(head.wish, Some(wish), "{values:?}");
+            let kept = head.response.headers.get(CONNECTION).map(HeaderValue::as_bytes);
+            assert_eq!(kept, (wish == Wish::Close).then_some(&b"close"[..]), "{values:?}");
         }
-        header(&mut headers, "Content-Length", "5").unwrap();
-        header(&mut headers, "content-length", "5").unwrap();
-        assert!(header(&mut headers, "Content-Length", "6").is_err());
-        assert_eq!(headers.get_all("content-length").iter().count(), 1);
+        let mut head = head();
+        head.add("Keep-Alive", "timeout=5").unwrap();
+        assert!(head.response.headers.is_empty());
+    }
+
+    #[test]
+    fn content_length_is_one_number() {
+        let mut head = head();
+        for value in ["", "-1", "+1", "1a", "1,1", "99999999999999999999"] {
+            assert!(matches!(head.add("Content-Length", value), Err(HeadError::ContentLength(_))), "{value}");
+        }
+        head.add("Content-Length", "5").unwrap();
+        head.add("content-length", "5").unwrap();
+        assert!(head.add("Content-Length", "6").is_err());
+        assert_eq!(head.response.headers.get_all("content-length").iter().count(), 1);
+        assert_eq!(head.declared, Some(5));
+    }
+
+    #[test]
+    fn more_headers_than_a_response_can_hold_are_refused_and_not_a_panic() {
+        let too_many = |count| matches!(Head::new((StatusCode::OK, None), count), Err(HeadError::TooMany(_)));
+        assert!(too_many(100_000) && too_many(usize::MAX));
+        let mut head = head();
+        let refused = (0..100_000).find_map(|n| head.add(&format!("x-{n}"), "y").err());
+        assert!(matches!(refused, Some(HeadError::TooMany(_))));
+    }
+
+    #[test]
+    fn a_message_shows_the_beginning_of_what_was_refused() {
+        let text = status(&"\u{e9}".repeat(5000)).unwrap_err().to_string();
+        assert!(text.len() < 400, "{}", text.len());
     }
 }

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chaussette::bell::Bell;
-use chaussette::config::{Address, Family};
+use chaussette::config::{Address, Family, Proxies};
 use chaussette::dispatch::{WorkQueue, queue};
 use chaussette::exchange::{Exchange, RequestBody, ResponseHead};
 use chaussette::http::{FrontEnd, Limits, reactor};
@@ -36,11 +36,12 @@ pub struct Setup {
     pub limits: Limits,
     pub workers: usize,
     pub capacity: usize,
+    pub proxies: Proxies,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { limits: limits(), workers: 2, capacity: 64 }
+        Self { limits: limits(), workers: 2, capacity: 64, proxies: Proxies::default() }
     }
 }
 
@@ -72,7 +73,15 @@ impl Site {
 
     /// At an address of the test's choice.
     pub fn on(address: &Address, script: impl Fn(Exchange) + Send + Sync + 'static) -> Self {
-        Self::serve(Setup::default(), Listener::open(address, 2048).unwrap(), script)
+        Self::on_with(address, Setup::default(), script)
+    }
+
+    pub fn on_with(
+        address: &Address,
+        setup: Setup,
+        script: impl Fn(Exchange) + Send + Sync + 'static,
+    ) -> Self {
+        Self::serve(setup, Listener::open(address, 2048).unwrap(), script)
     }
 
     pub fn with(setup: Setup, script: impl Fn(Exchange) + Send + Sync + 'static) -> Self {
@@ -99,7 +108,7 @@ impl Site {
         let (say_ended, ended) = channel();
         let serve = move || {
             let runtime = reactor(&dispatcher).unwrap();
-            let front = FrontEnd::new(vec![listener], dispatcher, setup.limits, token);
+            let front = FrontEnd::new(vec![listener], dispatcher, setup.limits, token).behind(setup.proxies);
             runtime.block_on(front.serve()).unwrap();
             say_ended.send(()).unwrap();
         };
@@ -337,7 +346,12 @@ pub fn head(status: u16, headers: &[(&'static str, &str)]) -> ResponseHead {
     for (name, value) in headers {
         map.append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
     }
-    ResponseHead { status: StatusCode::from_u16(status).unwrap(), reason: None, headers: map }
+    ResponseHead {
+        status: StatusCode::from_u16(status).unwrap(),
+        reason: None,
+        headers: map,
+        names: Vec::new(),
+    }
 }
 
 /// Answers 200 with a fixed body.

@@ -12,7 +12,7 @@ use hyper::rt::Write;
 use tokio::io::AsyncWrite;
 
 use super::{Input, READ, Wire};
-use crate::http::aside::stands_in;
+use crate::http::aside::{renamed, stands_in};
 use crate::http::file::read_window;
 use crate::http::link::{Awaited, Exchange, Flushed};
 
@@ -48,6 +48,30 @@ impl Wire {
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Writes what hyper gives, with the application's names in the place of hyper's. A head comes alone and first.
+    fn poll_write_renamed(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let names = self.link.aside.names();
+        if !names.is_empty() {
+            self.head = renamed(slices.first().map_or(&[], |slice| slice), &names);
+        }
+        if self.head.is_empty() {
+            return self.poll_write_aside(cx, slices);
+        }
+        let mut head = std::mem::take(&mut self.head);
+        let mut all = vec![IoSlice::new(&head)];
+        all.extend(slices.iter().skip(1).map(|slice| IoSlice::new(slice)));
+        let written = self.poll_write_aside(cx, &all);
+        if let Poll::Ready(Ok(written)) = written {
+            head.advance(written.min(head.len()));
+        }
+        self.head = head;
+        written
     }
 
     /// Writes what hyper gives, the file itself where a stand-in for it comes.
@@ -108,8 +132,8 @@ impl Write for Wire {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         ready!(this.poll_interim(cx))?;
-        let written = match this.link.aside.has_any() {
-            true => this.poll_write_aside(cx, slices),
+        let written = match !this.head.is_empty() || this.link.aside.has_any() {
+            true => this.poll_write_renamed(cx, slices),
             false => Pin::new(&mut this.socket).poll_write_vectored(cx, slices),
         };
         this.progress(written)

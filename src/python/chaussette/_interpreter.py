@@ -163,12 +163,18 @@ def refusal(error: BaseException) -> tuple[str, list[str]] | None:
     names = []
     while cause is not None and id(cause) not in seen:
         seen.add(id(cause))
-        names += [extension for extension, _ in refused if f"module {extension} {REFUSAL}" in str(cause)]
+        names += [extension for extension, _ in refused if _is_refusal(str(cause), extension)]
         cause = cause.__cause__ or cause.__context__
     for extension, chain in reversed(refused):
         if extension in names:
             return extension, chain
     return None
+
+
+def _is_refusal(text: str, extension: str) -> bool:
+    # CPython 3.13 names an extension of single-phase initialization by the last part of its name only (psutil, bcrypt,
+    # psycopg2), every other by the whole name (`import_run_extension` and `PyModule_FromDefAndSpec2`).
+    return any(f"module {name} {REFUSAL}" in text for name in (extension, extension.rpartition(".")[2]))
 
 
 def report(error: BaseException) -> str:
@@ -182,12 +188,47 @@ def report(error: BaseException) -> str:
     tb = error.__traceback__
     while tb is not None and tb.tb_next is not None and _is_machinery(tb.tb_frame.f_code.co_filename):
         tb = tb.tb_next
-    return "".join(traceback.format_exception(type(error), error, tb)).rstrip()
+    text = "".join(traceback.format_exception(type(error), error, tb)).rstrip()
+    # A lone surrogate has no UTF-8, and the log is UTF-8.
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _is_machinery(filename: str) -> bool:
     """Tell whether code in `filename` is ours or the import system's."""
     return filename.startswith((os.path.dirname(__file__), "<frozen importlib", importlib.__path__[0]))
+
+
+class ErrorStream:
+    """`wsgi.errors` of PEP 3333 "Input and Error Streams": standard error, which `close` does not close."""
+
+    def __init__(self, stream) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        if not isinstance(text, str):
+            name = type(text).__name__
+            raise TypeError(f'wsgi.errors takes str, not {name} (PEP 3333, "Input and Error Streams")')
+        return self._stream.write(text)
+
+    def writelines(self, lines) -> None:
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Do nothing: applications must not close it, and it is every request's."""
+
+    def __getattr__(self, name: str) -> object:
+        # encoding, isatty and the like, for what takes any text file.
+        return getattr(self._stream, name)
+
+
+def error_stream() -> ErrorStream:
+    """Return the `wsgi.errors` of this interpreter."""
+    # Without descriptor 2 there is no sys.stderr.
+    return ErrorStream(sys.stderr or open(os.devnull, "w", encoding="utf-8"))
 
 
 class FileWrapper:
@@ -223,7 +264,8 @@ def real_file(wrapper: FileWrapper) -> tuple[int, int, int] | None:
         if type(file) is io.BufferedRandom:
             file.flush()
         status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
+        # A file that is open for writing alone is for its own read() to refuse.
+        if not stat.S_ISREG(status.st_mode) or not file.readable():
             return None
         offset = file.tell()
     except (OSError, ValueError):

@@ -14,6 +14,8 @@ pub struct Response {
     pub reason: Vec<u8>,
     /// Names in lower case, values without the white space around them.
     pub headers: Vec<(String, Vec<u8>)>,
+    /// Names of headers as they were written.
+    pub names: Vec<Vec<u8>>,
     pub body: Vec<u8>,
     pub framing: Framing,
     /// What ends it has come. Of a body that lasts as long as the connection nobody can tell.
@@ -146,6 +148,10 @@ fn head(bytes: &[u8]) -> (Response, &[u8]) {
         status,
         reason: status_line[13..].to_vec(),
         headers: lines[1..].iter().map(header).collect(),
+        names: lines[1..]
+            .iter()
+            .filter_map(|line| Some(line.split(|b| *b == b':').next()?.to_vec()))
+            .collect(),
         body: Vec::new(),
         framing: Framing::None,
         is_whole: true,

@@ -178,7 +178,8 @@ fn echoed(request: &Request) -> Vec<u8> {
     if let Some((authority, _)) = request.absolute() {
         headers.insert(b"host".to_vec(), vec![authority.to_vec()]);
     }
-    text([&request.method, &percent_decoded(&path), &query], headers, &request.body)
+    let path = if path == b"*" { Vec::new() } else { percent_decoded(&path) };
+    text([&request.method, &path, &query], headers, &request.body)
 }
 
 /// The same, from what the application is given.
@@ -270,7 +271,8 @@ impl Application for Echo {
 }
 
 fn answer(reply: Reply, request: &Given, body: &[u8]) {
-    let response = ResponseHead { status: StatusCode::OK, reason: None, headers: HeaderMap::new() };
+    let response =
+        ResponseHead { status: StatusCode::OK, reason: None, headers: HeaderMap::new(), names: Vec::new() };
     reply.respond(response, Bytes::from(echo(request, body)));
 }
 

@@ -4,6 +4,7 @@
 //! It is slow and allocates at will: its one virtue is that each rule can be read off a line.
 
 use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
 
 use chaussette::http::Limits;
 
@@ -62,14 +63,19 @@ enum Stop {
     Bad(&'static str),
 }
 
+/// Empty lines before a request that are ignored.
+const MAX_EMPTY_LINES: usize = 10;
+
 /// Reads all requests of a stream.
 pub fn read(stream: &[u8], limits: &Limits) -> Reading {
     let mut requests = Vec::new();
     let mut at = 0;
     loop {
-        // RFC 9112 §2.2: empty lines before a request line are ignored.
-        while stream[at..].starts_with(b"\r\n") {
+        // RFC 9112 §2.2: empty lines before a request line are ignored, some.
+        let mut empty = 0;
+        while stream[at..].starts_with(b"\r\n") && empty < MAX_EMPTY_LINES {
             at += 2;
+            empty += 1;
         }
         if at == stream.len() {
             return Reading { requests, end: End::Clean, rest: at };
@@ -196,8 +202,9 @@ fn request_line(line: &[u8]) -> Option<Request> {
     let parts: Vec<_> = line.split(|byte| *byte == b' ').collect();
     let [method, target, version] = parts[..] else { return None };
     let is_1_0 = match version {
-        b"HTTP/1.1" => false,
         b"HTTP/1.0" => true,
+        // RFC 9110 §2.5: later versions of HTTP/1 are read as the latest one.
+        [start @ .., b'1'..=b'9'] if start == b"HTTP/1." => false,
         _ => return None,
     };
     let is_good = !method.is_empty()
@@ -251,15 +258,20 @@ fn is_host(host: &[u8]) -> bool {
         _ => (host, &b""[..]),
     };
     let is_name = match name {
-        [b'[', inside @ .., b']'] => {
-            !inside.is_empty() && inside.iter().all(|byte| byte.is_ascii_hexdigit() || b":.".contains(byte))
-        }
+        [b'[', inside @ .., b']'] => String::from_utf8_lossy(inside).parse::<Ipv6Addr>().is_ok(),
         _ => {
             let is_allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(byte);
-            !name.is_empty() && name.iter().all(is_allowed)
+            let is_encoded = |at: usize| {
+                let digits = name.get(at + 1..at + 3).unwrap_or_default();
+                name[at] != b'%' || (digits.len() == 2 && digits.iter().all(u8::is_ascii_hexdigit))
+            };
+            !name.is_empty() && name.iter().all(is_allowed) && (0..name.len()).all(is_encoded)
         }
     };
-    is_name && port.len() <= 5 && port.iter().all(u8::is_ascii_digit)
+    let port = port.iter().skip_while(|digit| **digit == b'0').copied().collect::<Vec<_>>();
+    let number = String::from_utf8_lossy(&port).parse::<u32>();
+    is_name
+        && (port.is_empty() || port.iter().all(u8::is_ascii_digit) && number.is_ok_and(|port| port < 65_536))
 }
 
 fn length_of(value: &[u8]) -> Option<u64> {
@@ -343,44 +355,103 @@ const MAX_EXTENSIONS: usize = 4096;
 fn chunk_size(stream: &[u8], at: &mut usize, extensions: &mut usize) -> Result<u64, Stop> {
     let rest = &stream[*at..];
     let digits = rest.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
-    if digits > 16 {
+    let zeros = rest.iter().take_while(|byte| **byte == b'0').count();
+    if digits > 64 || digits - zeros.min(digits) > 15 {
         return Err(Stop::Bad("chunk size"));
     }
     *at += digits;
     match rest.get(digits) {
         None => return Err(Stop::Short),
         Some(_) if digits == 0 => return Err(Stop::Bad("chunk size")),
-        Some(b';') => extension(stream, at, extensions)?,
         Some(_) => {}
     }
+    extension(stream, at, extensions)?;
     expect(stream, at, b'\r')?;
     expect(stream, at, b'\n')?;
-    let text = String::from_utf8_lossy(&rest[..digits]);
-    u64::from_str_radix(&text, 16).map_err(|_| Stop::Bad("chunk size"))
+    let text = String::from_utf8_lossy(&rest[zeros..digits]);
+    Ok(if text.is_empty() { 0 } else { u64::from_str_radix(&text, 16).expect("15 digits") })
 }
 
-/// RFC 9112 §7.1.1. What it says is ignored; quotation marks must be closed, `\` stands before what it escapes.
+/// RFC 9112 §7.1.1: `*( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )`, and then no more white space.
 fn extension(stream: &[u8], at: &mut usize, bytes: &mut usize) -> Result<(), Stop> {
-    let mut is_quoted = false;
-    let mut is_escaped = false;
-    for (length, byte) in stream[*at + 1..].iter().enumerate() {
-        match byte {
-            b'\r' if !is_quoted => {
-                *at += 1 + length;
+    let mut scanner = Scanner { stream, at, bytes };
+    if scanner.peek()? == b'\r' {
+        return Ok(());
+    }
+    loop {
+        // Nothing but an extension may come now: the line did not end.
+        scanner.blanks()?;
+        scanner.one(|byte| byte == b';')?;
+        scanner.blanks()?;
+        scanner.word()?;
+        if scanner.peek()? == b'\r' {
+            return Ok(());
+        }
+        scanner.blanks()?;
+        if scanner.peek()? == b'=' {
+            scanner.one(|_| true)?;
+            scanner.blanks()?;
+            if scanner.peek()? == b'"' {
+                scanner.quoted()?
+            } else {
+                scanner.word()?
+            }
+            if scanner.peek()? == b'\r' {
                 return Ok(());
             }
-            _ if *byte != b'\t' && byte.is_ascii_control() => return Err(Stop::Bad("chunk extension")),
-            _ if is_escaped => is_escaped = false,
-            b'\\' if is_quoted => is_escaped = true,
-            b'"' => is_quoted = !is_quoted,
-            _ => {}
-        }
-        *bytes += 1;
-        if *bytes > MAX_EXTENSIONS {
-            return Err(Stop::Bad("chunk extensions too large"));
         }
     }
-    Err(Stop::Short)
+}
+
+/// Reads extensions, byte by byte, as many as are taken.
+struct Scanner<'a> {
+    stream: &'a [u8],
+    at: &'a mut usize,
+    bytes: &'a mut usize,
+}
+
+impl Scanner<'_> {
+    fn peek(&self) -> Result<u8, Stop> {
+        self.stream.get(*self.at).copied().ok_or(Stop::Short)
+    }
+
+    fn one(&mut self, is_right: impl Fn(u8) -> bool) -> Result<(), Stop> {
+        if !is_right(self.peek()?) {
+            return Err(Stop::Bad("chunk extension"));
+        }
+        *self.at += 1;
+        *self.bytes += 1;
+        if *self.bytes > MAX_EXTENSIONS { Err(Stop::Bad("chunk extensions too large")) } else { Ok(()) }
+    }
+
+    fn blanks(&mut self) -> Result<(), Stop> {
+        while b" \t".contains(&self.peek()?) {
+            self.one(|_| true)?;
+        }
+        Ok(())
+    }
+
+    fn word(&mut self) -> Result<(), Stop> {
+        self.one(is_token)?;
+        while is_token(self.peek()?) {
+            self.one(|_| true)?;
+        }
+        Ok(())
+    }
+
+    fn quoted(&mut self) -> Result<(), Stop> {
+        self.one(|byte| byte == b'"')?;
+        loop {
+            match self.peek()? {
+                b'"' => return self.one(|_| true),
+                b'\\' => {
+                    self.one(|_| true)?;
+                    self.one(|byte| byte == b'\t' || !byte.is_ascii_control())?;
+                }
+                _ => self.one(|byte| byte == b'\t' || !byte.is_ascii_control())?,
+            }
+        }
+    }
 }
 
 /// A trailer line without its CRLF. No more of them is looked at than the limits allow.

@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::Bytes;
-use chaussette::wsgi::response;
+use chaussette::exchange::ResponseHead;
+use chaussette::wsgi::response::{self, Head};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::site::{PIECES, Script, Shuts, converse};
@@ -183,7 +184,7 @@ const NAMES: [&str; 16] = [
     "X-A",
     "X_A",
     "Link",
-    "Retry-After",
+    "ETag",
 ];
 
 impl Name {
@@ -295,11 +296,13 @@ impl Ask {
     }
 }
 
-/// A body by which it is known: bytes of all values, and no two bodies alike.
+/// A body by which it is known: bytes of all values, and no two bodies alike. Now and then it looks like a head, which
+/// it must never be taken for.
 pub fn pattern(which: usize, length: usize) -> Vec<u8> {
     let mut byte = u8::try_from(which * 83 % 256).expect("below 256");
-    let mut pattern = Vec::with_capacity(length);
+    let mut pattern = Vec::with_capacity(length + 300);
     while pattern.len() < length {
+        pattern.extend_from_slice(b"0\r\n\r\nHTTP/1.1 200 OK\r\netag: x\r\nX-a: x\r\n\r\n");
         // Runs of 251, each beginning one higher, so that no part of it looks like another one soon.
         pattern.extend((0..251).map(|at: u8| at.wrapping_add(byte)));
         byte = byte.wrapping_add(1);
@@ -331,41 +334,51 @@ impl Answer {
         }
     }
 
-    /// Headers, as the application gets them past PEP 3333's rules, and those that nothing checked.
-    fn headers(&self, produced: usize) -> HeaderMap {
-        let mut map = headers(&self.headers);
+    /// The head, as the application gets it past PEP 3333's rules, and headers that nothing checked.
+    fn head(&self, produced: usize) -> ResponseHead {
+        let mut head = Head::new(self.status(), 0).expect("room for no header");
+        add(&mut head, &self.headers);
         let length = match &self.length {
-            Length::No => return map,
+            Length::No => return head.response,
             Length::Exact => produced.to_string(),
             Length::Less(size) => produced.saturating_sub(size.bytes()).to_string(),
             Length::More(size) => (produced + size.bytes()).to_string(),
             Length::Text(text) => text.clone(),
         };
         // Refused if it is none.
-        let _ = response::header(&mut map, "Content-Length", &length);
-        map
+        let _ = head.add("Content-Length", &length);
+        head.response
     }
 }
 
-fn headers(given: &[Header]) -> HeaderMap {
-    let mut map = HeaderMap::new();
+fn add(head: &mut Head, given: &[Header]) {
     for header in given.iter().take(8) {
         match header {
             Header::Text(name, value) => {
-                let count = map.len();
-                if response::header(&mut map, name.text(), value).is_err() {
-                    assert_eq!(map.len(), count, "refused, and there all the same: {header:?}");
+                let count = head.response.headers.len();
+                if head.add(name.text(), value).is_err() {
+                    assert_eq!(
+                        head.response.headers.len(),
+                        count,
+                        "refused, and there all the same: {header:?}"
+                    );
                 }
             }
             Header::Raw(name, value) => {
                 let name = HeaderName::from_bytes(name.text().as_bytes());
                 if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value)) {
-                    map.append(name, value);
+                    head.response.headers.append(name, value);
                 }
             }
         }
     }
-    map
+}
+
+/// Headers that go ahead of a response.
+fn hint(given: &[Header]) -> HeaderMap {
+    let mut head = Head::new((StatusCode::OK, None), 0).expect("room for no header");
+    add(&mut head, given);
+    head.response.headers
 }
 
 /// Headers by name, values as a client sees them.

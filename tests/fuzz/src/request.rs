@@ -100,7 +100,9 @@ fn prepared(mut parts: Parts, body: Bytes, message: &Message, request: &Request)
 
 /// RFC 9110 §10.1.1. HTTP/1.0 knows no expectations.
 pub fn expects_the_unknown(request: &Request) -> bool {
-    !request.is_1_0 && request.values("expect").any(|value| !value.eq_ignore_ascii_case(b"100-continue"))
+    let mut members = request.values("expect").flat_map(|line| line.split(|byte| *byte == b','));
+    let is_known = |member: &[u8]| member.is_empty() || member.eq_ignore_ascii_case(b"100-continue");
+    !request.is_1_0 && members.any(|member| !is_known(member.trim_ascii()))
 }
 
 /// What of the environ a request decides, as `wsgi/dict` puts it together. A key that comes twice is a finding.
@@ -128,7 +130,8 @@ fn same_environ(pairs: &BTreeMap<String, Vec<u8>>, request: &Request) {
     let (path, query) = request.path_and_query();
     let mut expected = BTreeMap::from([
         ("REQUEST_METHOD".to_owned(), request.method.clone()),
-        ("PATH_INFO".to_owned(), percent_decoded(&path)),
+        // RFC 9112 §3.3: of the server as a whole there is no path.
+        ("PATH_INFO".to_owned(), if path == b"*" { Vec::new() } else { percent_decoded(&path) }),
         ("QUERY_STRING".to_owned(), query),
         ("SERVER_PROTOCOL".to_owned(), if request.is_1_0 { b"HTTP/1.0" } else { b"HTTP/1.1" }.to_vec()),
     ]);

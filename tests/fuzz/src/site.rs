@@ -15,6 +15,7 @@ use std::time::Duration;
 use chaussette::bell::Bell;
 use chaussette::dispatch::{Dispatcher, Seat, WorkQueue, queue};
 use chaussette::exchange::Exchange;
+use chaussette::http::fuzzing::Door;
 use chaussette::http::{FrontEnd, reactor};
 use chaussette::listener::Stream;
 use chaussette::shutdown::{Drainer, drain};
@@ -69,7 +70,7 @@ pub struct Heard {
 pub struct Site {
     // First, so that what runs on it goes before what it uses.
     runtime: Runtime,
-    front: FrontEnd,
+    front: Door,
     dispatcher: Dispatcher,
     seat: Seat,
     _queue: WorkQueue,
@@ -95,7 +96,7 @@ impl Site {
         let (dispatcher, queue) = queue(1, 64, Arc::new(Bell::default()));
         let (drainer, token) = drain();
         let runtime = reactor(&dispatcher).expect("a reactor");
-        let front = FrontEnd::new(Vec::new(), dispatcher.clone(), super::limits(), token);
+        let front = Door::new(FrontEnd::new(Vec::new(), dispatcher.clone(), super::limits(), token));
         Self { runtime, front, dispatcher, seat: queue.seat(0), _queue: queue, _drainer: drainer }
     }
 

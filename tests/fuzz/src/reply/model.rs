@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::client::{Asked, Framing, Response};
 use super::script::{CONTENT, FILE, chunks};
-use super::{Body, End, Fault, Turn, by_name, headers, pattern};
+use super::{Body, End, Fault, Turn, by_name, pattern};
 
 /// The server's own: no application has a say in them.
 const HOP_BY_HOP: [&str; 7] =
@@ -27,6 +27,9 @@ pub struct Given {
     declared: Option<usize>,
     is_whole: bool,
     has_body: bool,
+    wants_to_close: bool,
+    /// How the application writes names, where that is unusual.
+    names: Vec<Vec<u8>>,
 }
 
 impl Expected {
@@ -53,8 +56,12 @@ impl Expected {
             }
             Body::Silence => return Self::Own(500),
         };
-        let (status, reason) = answer.status();
-        let mut headers = by_name(&answer.headers(length));
+        let head = answer.head(length);
+        let (status, reason) = (head.status, head.reason);
+        let names = head.names.iter().map(|name| name.to_vec()).collect();
+        // The one wish for its connection that is granted.
+        let wants_to_close = head.headers.get("connection").is_some_and(|wish| wish == "close");
+        let mut headers = by_name(&head.headers);
         headers.retain(|name, _| !HOP_BY_HOP.contains(&&name[..]));
         let declared = match headers.remove("content-length").as_deref() {
             None => None,
@@ -86,7 +93,17 @@ impl Expected {
             }
             _ => promised,
         };
-        Self::Response(Given { status: status.as_u16(), reason, headers, body, declared, is_whole, has_body })
+        Self::Response(Given {
+            status: status.as_u16(),
+            reason,
+            headers,
+            body,
+            declared,
+            is_whole,
+            has_body,
+            wants_to_close,
+            names,
+        })
     }
 
     /// Whether all of the answer comes.
@@ -99,7 +116,7 @@ impl Expected {
 
     pub fn check(&self, turn: &Turn, answer: &Response) {
         let shown = || format!("{answer:?}\nto {turn:?}");
-        let hints: Vec<_> = turn.answer.hints.iter().map(|hint| by_name(&headers(hint))).collect();
+        let hints: Vec<_> = turn.answer.hints.iter().map(|hint| by_name(&super::hint(hint))).collect();
         let heard: Vec<_> = answer.hints.iter().map(|hint| grouped(hint)).collect();
         // RFC 9110 §15.2: HTTP/1.0 knows no interim responses.
         let hints = if turn.ask.is_1_0 { Vec::new() } else { hints };
@@ -131,7 +148,12 @@ impl Expected {
     fn persists(&self, turn: &Turn, answer: &Response) -> bool {
         // Of a large body that nobody read the rest need not be taken in.
         let is_small = turn.ask.body.is_none_or(|(_, size)| size.bytes() <= 200 * 1024);
-        let can = turn.ask.persists() && answer.is_whole && answer.framing != Framing::Close && is_small;
+        let may_close = matches!(self, Self::Response(given) if given.wants_to_close);
+        let can = turn.ask.persists()
+            && !may_close
+            && answer.is_whole
+            && answer.framing != Framing::Close
+            && is_small;
         answer.persists() || !can
     }
 }
@@ -151,6 +173,12 @@ impl Given {
             }
         }
         assert_eq!(heard, self.headers, "{}", shown());
+        assert!(!self.wants_to_close || !answer.persists(), "{}", shown());
+        for name in &self.names {
+            // Written in two ways, it is the first one's.
+            let name = self.names.iter().find(|first| first.eq_ignore_ascii_case(name)).unwrap_or(name);
+            assert!(answer.names.contains(name), "{} is written otherwise: {}", name.escape_ascii(), shown());
+        }
         assert!(
             answer.body == self.body,
             "{} bytes instead of {}: {}",

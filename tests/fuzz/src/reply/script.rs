@@ -7,11 +7,11 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 use chaussette::exchange::{
-    self, BodyError, BodyReader, Exchange, FileRange, Reply, ReplyBody, RequestBody, ResponseHead, Unsent,
+    self, BodyError, BodyReader, Exchange, FileRange, Reply, ReplyBody, RequestBody, Unsent,
 };
 
 use super::super::site::Application;
-use super::{Body, End, Fault, Pace, Reads, Turn, headers, pattern};
+use super::{Body, End, Fault, Pace, Reads, Turn, pattern};
 
 /// Bytes of the file that `Body::File` is about.
 pub const FILE: usize = 400_000;
@@ -113,18 +113,16 @@ impl Open<'_> {
 fn begin(turn: &Turn, index: usize, reply: Reply) -> Stage {
     let answer = &turn.answer;
     for hint in &answer.hints {
-        reply.hint(headers(hint));
+        reply.hint(super::hint(hint));
     }
-    let (status, reason) = answer.status();
-    let head = |produced: usize| ResponseHead { status, reason, headers: answer.headers(produced) };
     match &answer.body {
         Body::Whole(size) => {
             let body = pattern(index, size.bytes());
-            reply.respond(head(body.len()), body.into());
+            reply.respond(answer.head(body.len()), body.into());
         }
         Body::Chunks { sizes, pace, .. } => {
             let chunks = chunks(sizes, index);
-            let mut body = reply.start(head(chunks.iter().map(Bytes::len).sum()));
+            let mut body = reply.start(answer.head(chunks.iter().map(Bytes::len).sum()));
             let mut chunks = VecDeque::from(chunks);
             if *pace == Pace::AtOnce {
                 while let Some(chunk) = chunks.pop_front() {
@@ -144,7 +142,7 @@ fn begin(turn: &Turn, index: usize, reply: Reply) -> Stage {
             let file = SHARED.try_clone().expect("a descriptor");
             let (offset, length) = (offset.bytes() as u64, length.bytes() as u64);
             let produced = usize::try_from(length).expect("a size");
-            reply.respond_file(head(produced), FileRange { file, offset, length });
+            reply.respond_file(answer.head(produced), FileRange { file, offset, length });
         }
         Body::Fault(fault) => reply.fail(match fault {
             Fault::Application => exchange::Fault::Application("as the script says"),
@@ -169,7 +167,7 @@ fn send(turn: &Turn, mut body: ReplyBody, mut chunks: VecDeque<Bytes>) -> (Stage
             chunks.push_front(chunk);
             (Stage::Sending { body, chunks }, false)
         }
-        Err(Unsent::ClientGone) => (Stage::Done, true),
+        Err(Unsent::NoReader(_)) => (Stage::Done, true),
     }
 }
 

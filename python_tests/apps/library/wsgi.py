@@ -1,0 +1,8 @@
+"""The library's WSGI application."""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "apps.library.settings")
+application = get_wsgi_application()
