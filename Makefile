@@ -1,7 +1,7 @@
 # The commands of a work tree. Each is a script in .ci/, so that a person and the CI run the same.
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test bench clean
+.PHONY: help run build test fuzz bench clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name what; do printf '  make %-7s %s\n' "$$name" "$$what"; done
@@ -14,6 +14,9 @@ build: ## build the wheel for the CPython found, print its path
 
 test: ## format, lints, Rust tests without and with Python, wheel, pytest on it, the same on a free-threaded CPython
 	@exec .ci/test
+
+fuzz: ## fuzz the front end, 60 seconds a target (TIME=600 TARGET=reply make fuzz; KEEP=1: keep what reaches more)
+	@exec .ci/fuzz
 
 bench: ## side by side with other servers, two interpreters against one, memory per request (BENCH="run --cases hello1": one of them)
 	@exec benches/run $(BENCH)

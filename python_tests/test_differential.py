@@ -9,7 +9,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from differential.document import DOCUMENTS, read_section, section
+from differential.document import DOCUMENT, read_section, section
 from differential.explaining import BEYOND, MIXED, ORDINARY, TWO_FAULTS, compare
 from differential.grammar import Request, Stream, streams
 from differential.peers import NAMES, Entry, Peer, converse, is_installed
@@ -190,7 +190,7 @@ def test_names_of_rows_are_unique():
 
 
 def test_the_document_shows_the_table():
-    assert read_section() == section(), f"put this into one of {[str(one) for one in DOCUMENTS]}:\n{section()}"
+    assert read_section() == section(), f"put this into {DOCUMENT}:\n{section()}"
 
 
 def test_the_document_names_the_versions_that_are_compared():

@@ -11,8 +11,7 @@ from .table import VERDICTS_BY_TITLE, VIEWS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
-#: Where the section may stand.
-DOCUMENTS = [ROOT / "docs" / name for name in ("http.md", "http-differences.part.md")]
+DOCUMENT = ROOT / "docs" / "http.md"
 
 TITLE = "## Differences from other servers"
 
@@ -54,12 +53,8 @@ def words(kinds):
 
 def read_section():
     """The section as it stands in the document, up to the next heading of its level."""
-    for document in DOCUMENTS:
-        text = document.read_text() if document.exists() else ""
-        if TITLE + "\n" in text:
-            behind = text.partition(TITLE + "\n")[2].partition("\n## ")[0]
-            return f"{TITLE}\n{behind.rstrip()}\n"
-    return ""
+    behind = DOCUMENT.read_text().partition(TITLE + "\n")[2].partition("\n## ")[0]
+    return f"{TITLE}\n{behind.rstrip()}\n"
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ use super::head::{HeadLimits, Then};
 use super::refusal::Refusal;
 use super::syntax::{header_line, is_token};
 
-/// Bytes of one chunk's extensions, and of the white space around them. 4 KiB: nobody uses them, so more is an
-/// attack.
-const MAX_EXTENSION: usize = 4 * 1024;
+/// Bytes of one body's chunk extensions, and of the white space around them. 4 KiB: nobody uses them, so more is an
+/// attack. hyper stops at 16 KiB a body.
+const MAX_EXTENSIONS: usize = 4 * 1024;
 
 /// Hexadecimal digits of a chunk size, zeros in front included. 64: those are legal, and endless ones an attack.
 const MAX_DIGITS: u32 = 64;
@@ -20,6 +20,7 @@ const MAX_SIZE: u64 = (1 << 60) - 1;
 pub(super) struct Chunks {
     limits: HeadLimits,
     stage: Stage,
+    extension_bytes: usize,
     /// The trailer line that is being read.
     line: Vec<u8>,
     trailer_bytes: usize,
@@ -29,8 +30,8 @@ pub(super) struct Chunks {
 #[derive(Debug, Clone, Copy)]
 enum Stage {
     Size { digits: u32, size: u64 },
-    Space { size: u64, seen: usize },
-    Extension { size: u64, seen: usize, place: Place },
+    Space { size: u64 },
+    Extension { size: u64, place: Place },
     SizeLf { size: u64 },
     Data { left: u64 },
     DataCr,
@@ -58,6 +59,7 @@ impl Chunks {
         Self {
             limits,
             stage: Stage::Size { digits: 0, size: 0 },
+            extension_bytes: 0,
             line: Vec::new(),
             trailer_bytes: 0,
             trailer_lines: 0,
@@ -96,17 +98,18 @@ impl Chunks {
                 Stage::Size { digits: digits + 1, size }
             }
             (Stage::Size { digits: 1.., size }, b'\r') => Stage::SizeLf { size },
-            (Stage::Size { digits: 1.., size }, b';') => {
-                Stage::Extension { size, seen: 0, place: Place::BeforeName }
+            (Stage::Size { digits: 1.., size } | Stage::Space { size }, b';') => {
+                self.extends(Stage::Extension { size, place: Place::BeforeName })?
             }
             // RFC 9110 §5.6.3: bad white space, which only an extension may follow.
-            (Stage::Size { digits: 1.., size }, b' ' | b'\t') => Stage::Space { size, seen: 1 },
-            (Stage::Space { size, seen: seen @ ..MAX_EXTENSION }, b' ' | b'\t') => {
-                Stage::Space { size, seen: seen + 1 }
+            (Stage::Size { digits: 1.., size } | Stage::Space { size }, b' ' | b'\t') => {
+                self.extends(Stage::Space { size })?
             }
-            (Stage::Space { size, seen }, b';') => Stage::Extension { size, seen, place: Place::BeforeName },
             (Stage::Size { .. } | Stage::Space { .. }, _) => return Err("a chunk size is malformed"),
-            (Stage::Extension { size, seen, place }, _) => extension(size, seen, place, byte)?,
+            (Stage::Extension { size, place }, _) => match extension(place, byte)? {
+                Some(place) => self.extends(Stage::Extension { size, place })?,
+                None => Stage::SizeLf { size },
+            },
             (Stage::SizeLf { size: 0 }, b'\n') => Stage::Trailer,
             (Stage::SizeLf { size }, b'\n') => Stage::Data { left: size },
             (Stage::DataCr, b'\r') => Stage::DataLf,
@@ -118,6 +121,15 @@ impl Chunks {
             _ => return Err("a chunk is malformed"),
         };
         Ok(Some(next))
+    }
+
+    /// One byte more of extensions.
+    fn extends(&mut self, next: Stage) -> Result<Stage, &'static str> {
+        self.extension_bytes += 1;
+        if self.extension_bytes > MAX_EXTENSIONS {
+            return Err("the chunk extensions are too large");
+        }
+        Ok(next)
     }
 
     fn trailer_byte(&mut self, byte: u8) -> Result<Stage, &'static str> {
@@ -148,14 +160,11 @@ impl Chunks {
     }
 }
 
-/// RFC 9112 §7.1.1: `;`, a name, perhaps `=` and a value. Ignored, but no place to hide anything.
-fn extension(size: u64, seen: usize, place: Place, byte: u8) -> Result<Stage, &'static str> {
+/// RFC 9112 §7.1.1: `;`, a name, perhaps `=` and a value. Ignored, but no place to hide anything. Nothing at its end.
+fn extension(place: Place, byte: u8) -> Result<Option<Place>, &'static str> {
     use Place::{AfterName, AfterQuoted, AfterValue, BeforeName, BeforeValue, Escaped, Name, Quoted, Value};
-    if seen == MAX_EXTENSION {
-        return Err("a chunk extension is too large");
-    }
-    let place = match (place, byte) {
-        (Name | Value | AfterQuoted, b'\r') => return Ok(Stage::SizeLf { size }),
+    Ok(Some(match (place, byte) {
+        (Name | Value | AfterQuoted, b'\r') => return Ok(None),
         (Quoted, b'"') => AfterQuoted,
         (Quoted, b'\\') => Escaped,
         (Quoted | Escaped, b'\t' | b' '..=b'~' | 0x80..) => Quoted,
@@ -168,8 +177,7 @@ fn extension(size: u64, seen: usize, place: Place, byte: u8) -> Result<Stage, &'
         (BeforeName | Name, _) if is_token(byte) => Name,
         (BeforeValue | Value, _) if is_token(byte) => Value,
         _ => return Err("a chunk extension is malformed"),
-    };
-    Ok(Stage::Extension { size, seen: seen + 1, place })
+    }))
 }
 
 /// The value of a hexadecimal digit.

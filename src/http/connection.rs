@@ -20,7 +20,7 @@ use super::forwarded::attribute;
 use super::link::{Due, Link, Verdict};
 use super::refusal::Refusal;
 use super::request::{TOO_LARGE, frame, prepare};
-use super::response::{Aborted, Asked, Reply, build, from_fault, refuse, unavailable};
+use super::response::{Aborted, Asked, Reply, build, for_version, from_fault, refuse, unavailable};
 use super::socket::Socket;
 use super::wire::Wire;
 use super::{Front, Limits, preface};
@@ -44,16 +44,33 @@ pub(super) async fn serve(socket: Socket, connection: Arc<Connection>, front: Ar
     let mut wire = Wire::new(socket, Arc::clone(&front), Arc::clone(&link));
     while minder.await_request(&mut wire).await {
         let service = service_fn(|request| {
-            answer(request, Arc::clone(&connection), Arc::clone(&front), Arc::clone(&link))
+            let version = request.version();
+            let answer = answer(request, Arc::clone(&connection), Arc::clone(&front), Arc::clone(&link));
+            async move { answer.await.map(|reply| for_version(version, reply)) }
         });
         // Boxed, so that a connection that sleeps is small.
         let mut conversation = Box::new(front.protocol.serve_connection(wire, service));
         match minder.mind(&mut conversation).await {
-            Due::Sleep => wire = conversation.into_parts().io,
-            _ => return,
+            Left::Asleep => wire = conversation.into_parts().io,
+            Left::AtEnd => {
+                wire = conversation.into_parts().io;
+                break;
+            }
+            Left::Broken => return,
         }
     }
     minder.close(wire).await;
+}
+
+/// How hyper leaves a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Left {
+    /// No request has come for a while.
+    Asleep,
+    /// After its last answer. hyper closes properly unless any request offered an upgrade, so it is done here.
+    AtEnd,
+    /// In the middle of something.
+    Broken,
 }
 
 /// Minds a connection's deadlines and the drain, while something else goes on.
@@ -133,20 +150,24 @@ impl<D: Future<Output = ()>> Minder<'_, D> {
         .await
     }
 
-    /// Lets hyper converse until it ends ([`Due::Drop`]), or until no request has come for a while.
-    async fn mind<C: Future<Output = hyper::Result<()>> + Unpin>(&mut self, conversation: &mut C) -> Due {
+    /// Lets hyper converse until it ends, or until no request has come for a while.
+    async fn mind<C: Future<Output = hyper::Result<()>> + Unpin>(&mut self, conversation: &mut C) -> Left {
         poll_fn(|cx| {
             loop {
                 if let Poll::Ready(ended) = Pin::new(&mut *conversation).poll(cx) {
-                    if let Err(error) = ended {
-                        tracing::debug!("connection ended: {error}");
-                    }
-                    return Poll::Ready(Due::Drop);
+                    return Poll::Ready(match ended {
+                        Ok(()) => Left::AtEnd,
+                        Err(error) => {
+                            tracing::debug!("connection ended: {error}");
+                            Left::Broken
+                        }
+                    });
                 }
                 match self.poll(cx) {
                     Due::Poll => {}
                     Due::Nothing => return Poll::Pending,
-                    due => return Poll::Ready(due),
+                    Due::Sleep => return Poll::Ready(Left::Asleep),
+                    Due::Drop => return Poll::Ready(Left::Broken),
                 }
             }
         })

@@ -123,9 +123,9 @@ impl Inspector {
                         then: Then::More,
                     };
                 }
-                Progress::Refused(refusal) => {
+                Progress::Refused { blank, refusal } => {
                     return Seen {
-                        skipped: 0,
+                        skipped: blank,
                         approved: 0,
                         opened: false,
                         target: None,
@@ -175,7 +175,7 @@ enum Framing {
 enum Progress {
     Partial { blank: usize },
     Complete { blank: usize, length: usize, framing: Framing },
-    Refused(Refusal),
+    Refused { blank: usize, refusal: Refusal },
 }
 
 /// One head, read line by line.
@@ -197,22 +197,26 @@ impl Head {
         let mut blank = 0;
         loop {
             let line_start = blank + self.lines;
+            // TLS and random bytes are told at once: a method begins with a token character.
+            if self.facts.is_none()
+                && bytes.get(blank).is_some_and(|&first| !is_token(first) && first != b'\r')
+            {
+                return refuse(blank, "this is not an HTTP request");
+            }
             let from = line_start + self.searched;
             let Some(end) = bytes.get(from..).and_then(|rest| memchr(b'\n', rest)).map(|at| from + at) else {
                 return self.partial(bytes, blank, limits);
             };
             if end + 1 - blank > limits.size {
-                return Progress::Refused(
-                    self.too_large(bytes.get(blank..blank + limits.size).unwrap_or_default()),
-                );
+                return self.too_large(bytes, blank, limits);
             }
             let Some(line) = bytes.get(line_start..end).and_then(|line| line.strip_suffix(b"\r")) else {
-                return refuse("a line ends with a bare LF");
+                return refuse(blank, "a line ends with a bare LF");
             };
             if line.is_empty() && self.facts.is_none() {
                 self.empty += 1;
                 if self.empty > MAX_EMPTY_LINES {
-                    return refuse("there are too many empty lines before a request");
+                    return refuse(blank, "there are too many empty lines before a request");
                 }
                 blank = end + 1;
                 self.searched = 0;
@@ -223,7 +227,7 @@ impl Head {
             match self.line(line, limits) {
                 Ok(None) => {}
                 Ok(Some(framing)) => return Progress::Complete { blank, length: self.lines, framing },
-                Err(refusal) => return Progress::Refused(refusal),
+                Err(refusal) => return Progress::Refused { blank, refusal },
             }
         }
     }
@@ -231,18 +235,8 @@ impl Head {
     /// No further line is complete.
     fn partial(&mut self, bytes: &[u8], blank: usize, limits: HeadLimits) -> Progress {
         self.searched = bytes.len() - blank - self.lines;
-        // TLS and random bytes are told at once: a method begins with a token character.
-        if self.facts.is_none()
-            && let Some(first) = bytes.get(blank)
-            && !is_token(*first)
-            && *first != b'\r'
-        {
-            return refuse("this is not an HTTP request");
-        }
         if bytes.len() - blank > limits.size {
-            return Progress::Refused(
-                self.too_large(bytes.get(blank..blank + limits.size).unwrap_or_default()),
-            );
+            return self.too_large(bytes, blank, limits);
         }
         if blank > 0 {
             // The caller forgets them, so positions count from behind them.
@@ -251,21 +245,21 @@ impl Head {
         Progress::Partial { blank: 0 }
     }
 
-    /// `start`: as much of the head as there may be.
-    fn too_large(&self, start: &[u8]) -> Refusal {
-        match self.facts {
+    fn too_large(&self, bytes: &[u8], blank: usize, limits: HeadLimits) -> Progress {
+        // As much of the head as there may be.
+        let start = bytes.get(blank..blank + limits.size).unwrap_or_default();
+        let (status, why) = match self.facts {
             // RFC 9112 §3: a method longer than any that is implemented.
             None if memchr(b' ', start).is_none() => {
-                Refusal::new(StatusCode::NOT_IMPLEMENTED, "the method is larger than --max-header-size")
+                (StatusCode::NOT_IMPLEMENTED, "the method is larger than --max-header-size")
             }
-            None => {
-                Refusal::new(StatusCode::URI_TOO_LONG, "the request line is larger than --max-header-size")
-            }
-            Some(_) => Refusal::new(
+            None => (StatusCode::URI_TOO_LONG, "the request line is larger than --max-header-size"),
+            Some(_) => (
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 "the request's head is larger than --max-header-size",
             ),
-        }
+        };
+        Progress::Refused { blank, refusal: Refusal::new(status, why) }
     }
 
     /// Takes one line without its CRLF; the framing once the head is complete.
@@ -290,8 +284,8 @@ impl Head {
     }
 }
 
-fn refuse(why: &'static str) -> Progress {
-    Progress::Refused(Refusal::bad_request(why))
+fn refuse(blank: usize, why: &'static str) -> Progress {
+    Progress::Refused { blank, refusal: Refusal::bad_request(why) }
 }
 
 /// What the framing of a request depends on.
@@ -462,6 +456,7 @@ mod tests {
             post("Content-Length: 5\r\nTransfer-Encoding: chunked", "0\r\n\r\n") + get,
             format!("{get}GET / HTTP/1.1\nHost: x\n\n"),
             format!("{get}\x16\x03\x01"),
+            format!("{get}\x16\x03\x01\r\n"),
             format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "l".repeat(400)),
             format!("{} / HTTP/1.1\r\nHost: x\r\n\r\n", "M".repeat(400)),
             format!("GET / HTTP/1.1\r\nHost: x\r\nLong: {}\r\n\r\n", "l".repeat(400)),

@@ -15,6 +15,8 @@ mod chunked;
 mod connection;
 mod file;
 mod forwarded;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod head;
 mod link;
 mod preface;

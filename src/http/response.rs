@@ -120,6 +120,14 @@ fn finish(mut reply: Reply, link: &Arc<Link>) -> Reply {
     reply
 }
 
+/// hyper would add `keep-alive` to our `close` where HTTP/1.0 asked for it, unless the response is of HTTP/1.0, too.
+pub(super) fn for_version(asked: Version, mut reply: Reply) -> Reply {
+    if asked == Version::HTTP_10 && reply.headers().contains_key(CONNECTION) {
+        *reply.version_mut() = Version::HTTP_10;
+    }
+    reply
+}
+
 /// An answer of the server's own.
 fn plain(status: StatusCode, text: String, link: &Arc<Link>) -> Reply {
     let mut reply =

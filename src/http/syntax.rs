@@ -69,8 +69,20 @@ pub(super) fn is_unusual(target: &[u8]) -> bool {
 }
 
 /// What hyper's `Uri` refuses in a path or in a query.
-pub(super) fn is_strange(byte: u8) -> bool {
+fn is_strange(byte: u8) -> bool {
     matches!(byte, b'"' | b'<' | b'>' | b'`')
+}
+
+/// A target as hyper's `Uri` takes it, which is the same to whoever decodes it.
+pub(super) fn plain(target: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(target.len());
+    for &byte in target {
+        match is_strange(byte) {
+            true => plain.extend_from_slice(format!("%{byte:02X}").as_bytes()),
+            false => plain.push(byte),
+        }
+    }
+    plain
 }
 
 fn trim(mut value: &[u8]) -> &[u8] {

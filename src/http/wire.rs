@@ -23,7 +23,7 @@ use super::head::{Inspector, Seen, Then};
 use super::link::{Awaited, Exchange, Link, Verdict};
 use super::refusal::Refusal;
 use super::socket::Socket;
-use super::syntax::is_strange;
+use super::syntax::plain;
 
 /// Bytes read at once. 64 KiB: what fast uploads fill; one buffer for all connections.
 pub(super) const READ: usize = 64 * 1024;
@@ -51,6 +51,8 @@ pub(super) struct Wire {
     is_stalled: bool,
     /// Bytes written since the link was told.
     written: usize,
+    /// Bytes written since the present request began.
+    answered: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +82,7 @@ impl Wire {
             head: BytesMut::new(),
             is_stalled: false,
             written: 0,
+            answered: 0,
         }
     }
 
@@ -108,6 +111,7 @@ impl Wire {
         if seen.opened {
             let target = seen.target.clone().map(|target| self.rewrite(target));
             self.exchange = Exchange::Open;
+            self.answered = 0;
             self.link.open(target);
         }
         self.link.owes(self.inspector.owed());
@@ -124,8 +128,7 @@ impl Wire {
         }
     }
 
-    /// Writes the target of the head that is held as hyper's `Uri` takes it, which is the same to whoever decodes
-    /// it, and the version that hyper knows. Returns the target as it was sent.
+    /// Writes the target of the head that is held as hyper's `Uri` takes it, and the version that hyper knows. Returns the target as it was sent.
     fn rewrite(&mut self, target: Range<usize>) -> Bytes {
         let mut rest = self.held.split_off(target.end);
         if let Some(minor) = rest.get_mut(b" HTTP/1.".len())
@@ -134,12 +137,7 @@ impl Wire {
             *minor = b'1';
         }
         let sent = self.held.split_off(target.start).freeze();
-        for byte in &sent {
-            match is_strange(*byte) {
-                true => self.held.extend_from_slice(format!("%{byte:02X}").as_bytes()),
-                false => self.held.extend_from_slice(&[*byte]),
-            }
-        }
+        self.held.extend_from_slice(&plain(&sent));
         self.approved += self.held.len() - target.end;
         self.held.unsplit(rest);
         sent
