@@ -240,6 +240,15 @@ fn a_connection_of_the_proxy_itself_keeps_its_own_endpoints() {
 }
 
 #[test]
+fn a_proxy_header_without_the_clients_target_port_leaves_the_listeners() {
+    let site = site(speaking(ProxyProtocol::V1));
+    let mut client = site.connect();
+    client.send("PROXY TCP4 203.0.113.7 198.51.100.2 4711 0\r\n");
+    let expected = format!("203.0.113.7:4711 http a 198.51.100.2:{} - -", site.address().port());
+    assert_eq!(ask(&mut client, ""), expected);
+}
+
+#[test]
 fn headers_are_believed_of_whom_the_proxy_header_names() {
     let site = site(speaking(ProxyProtocol::V1));
     let mut client = site.connect();

@@ -110,6 +110,19 @@ EXTENSIONS = refusals(
         if byte != 9
     }
     | {
+        "a chunk extension without a name": of_size("3;"),
+        "a chunk extension of white space": of_size("3; "),
+        "two semicolons before a chunk extension": of_size("3;;a"),
+        "a semicolon behind a chunk extension": of_size("3;a;"),
+        "a chunk extension of a value alone": of_size("3;=b"),
+        "a chunk extension without its value": of_size("3;a="),
+        "a chunk extension of two values": of_size("3;a=b=c"),
+        "a chunk extension of two words": of_size("3;a b"),
+        "a chunk extension whose value has two words": of_size("3;a=b c"),
+        "a chunk extension with white space at its end": of_size("3;a "),
+        "a chunk extension with a quoted name": of_size('3;"a"'),
+        "a word behind a quoted chunk extension": of_size('3;a="b"c'),
+        "a byte above ASCII in a chunk extension": of_size("3;a\xe9"),
         "a bare CR in a quoted chunk extension": of_size('3;a="\r"'),
         "a bare LF in a quoted chunk extension": of_size('3;a="\n"'),
         "a CRLF in a quoted chunk extension": of_size('3;a="\r\n"'),

@@ -148,6 +148,17 @@ VERSIONS = (
             environ={"SERVER_PROTOCOL": "HTTP/1.1"},
             version="HTTP/1.1",
         ),
+        *(
+            served(
+                f"a request of {version} is read as one of HTTP/1.1",
+                "9110 §2.5",
+                line(f"GET / {version}"),
+                environ={"SERVER_PROTOCOL": "HTTP/1.1"},
+                version="HTTP/1.1",
+            )
+            for version in ("HTTP/1.2", "HTTP/1.9")
+        ),
+        refused("a request of HTTP/1.2 without Host", "9112 §3.2", 400, head("GET / HTTP/1.2")),
         served(
             "the application is told HTTP/1.0",
             "9112 §2.3",

@@ -105,7 +105,10 @@ fn made_by(origin: Origin, mut connection: Connection) -> Connection {
                 SocketAddr::V4(v4) => v4.ip().to_string(),
                 SocketAddr::V6(v6) => format!("[{}]", v6.ip()),
             };
-            connection.server_port = destination.port().to_string();
+            // Not told, the listener's has to do: PEP 3333 makes an URL of it.
+            if destination.port() > 0 {
+                connection.server_port = destination.port().to_string();
+            }
             transport
         }
     };
