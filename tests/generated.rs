@@ -139,6 +139,11 @@ fn replies_are_framed_and_honest_whatever_the_application_does() {
     run("reply", 1500, fuzz::reply::check);
 }
 
+#[test]
+fn proxies_are_believed_as_far_as_they_are_trusted() {
+    run("proxies", 4000, fuzz::proxies::check);
+}
+
 // ---- streams from a grammar
 
 fn header() -> impl Strategy<Value = String> {

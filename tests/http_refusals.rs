@@ -331,6 +331,13 @@ fn the_refusal_follows_the_answers_that_are_due() {
 }
 
 #[test]
+fn a_client_of_http_1_0_that_asked_to_keep_the_connection_is_told_of_the_close_alone() {
+    let answer = Site::new(hello)
+        .send("POST / HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 99999999999\r\n\r\n");
+    assert_eq!((answer.status, answer.header("Connection")), (413, Some("close")));
+}
+
+#[test]
 fn the_refusal_of_head_has_no_body() {
     let site = Site::new(hello);
     for start in ["", "\r\n\r\n"] {

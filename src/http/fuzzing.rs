@@ -5,12 +5,14 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http::request::Parts;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
@@ -19,8 +21,10 @@ use hyper::service::service_fn;
 use parking_lot::Mutex;
 
 use super::head::{Inspector, Then};
+use super::proxy::{Origin, Parsed, Transport};
 use super::syntax::plain;
-use super::{Front, FrontEnd, Limits, connection, protocol, request, socket};
+use super::{Front, FrontEnd, Limits, connection, forwarded, protocol, proxy, request, socket};
+use crate::config::{Proxies, ProxyProtocol};
 use crate::exchange::{Client, Connection, RequestBody, Scheme};
 use crate::listener::Stream;
 
@@ -125,6 +129,42 @@ pub fn prepare(parts: &mut Parts, body: Bytes, max_body: Option<u64>) -> Result<
     request::prepare(parts, max_body).map_err(|refusal| refusal.status.as_u16())?;
     request::frame(&mut parts.headers, &RequestBody::Whole(body));
     Ok(())
+}
+
+/// What the first bytes of a connection are, where proxies speak the PROXY protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preface {
+    Partial,
+    Bad,
+    Done {
+        /// Bytes of the header.
+        length: usize,
+        /// Source and destination, if the header tells them.
+        addresses: Option<(SocketAddr, SocketAddr)>,
+        /// The client's own socket was a unix socket.
+        is_unix: bool,
+        is_tls: bool,
+    },
+}
+
+/// Reads a PROXY header.
+pub fn preface(bytes: &[u8], protocol: ProxyProtocol) -> Preface {
+    let (length, origin) = match proxy::parse(bytes, protocol) {
+        Parsed::Partial => return Preface::Partial,
+        Parsed::Bad(_) => return Preface::Bad,
+        Parsed::Done(length, origin) => (length, origin),
+    };
+    let (addresses, is_unix, transport) = match origin {
+        Origin::Peer => (None, false, Transport::Untold),
+        Origin::Unix(transport) => (None, true, transport),
+        Origin::Inet { source, destination, transport } => (Some((source, destination)), false, transport),
+    };
+    Preface::Done { length, addresses, is_unix, is_tls: transport == Transport::Tls }
+}
+
+/// Whose request it is, as proxies tell it in headers.
+pub fn attribute(headers: &mut HeaderMap, connection: Connection, proxies: &Proxies) -> Arc<Connection> {
+    forwarded::attribute(headers, Arc::new(connection), proxies)
 }
 
 /// A front end whose connections are made by hand.

@@ -1,4 +1,4 @@
-//! What must hold for any input, as plain functions: `request`, `connection` and `reply`, each with a `check`
+//! What must hold for any input, as plain functions: `request`, `connection`, `reply` and `proxies`, each with a `check`
 //! that takes a fuzzer's bytes and panics at a finding.
 //!
 //! cargo-fuzz calls them without end (fuzz_targets/), `cargo test` some thousand times (tests/generated.rs).
@@ -16,6 +16,7 @@ pub mod client;
 pub mod connection;
 pub mod corpus;
 pub mod oracle;
+pub mod proxies;
 pub mod reply;
 pub mod request;
 pub mod site;

@@ -252,7 +252,7 @@ fn is_token(byte: u8) -> bool {
 }
 
 /// RFC 9110 §7.2, RFC 3986 §3.2.2: a name or an address in brackets, and a port; never empty.
-fn is_host(host: &[u8]) -> bool {
+pub fn is_host(host: &[u8]) -> bool {
     let (name, port) = match host.iter().rposition(|byte| *byte == b':') {
         Some(colon) if !host.ends_with(b"]") => (&host[..colon], &host[colon + 1..]),
         _ => (host, &b""[..]),
