@@ -19,6 +19,9 @@ const HOP_BY_HOP: [&str; 7] = [
     "upgrade",
 ];
 
+/// Headers that the front end adds at most: Server and Connection.
+const SERVERS_OWN: usize = 2;
+
 /// Characters of a refused value that a message shows: enough to find it in the application.
 const SHOWN: usize = 80;
 
@@ -74,7 +77,8 @@ impl Head {
     /// A head with room for `count` headers.
     pub fn new((status, reason): (StatusCode, Option<Bytes>), count: usize) -> Result<Self, HeadError> {
         let mut headers = HeaderMap::new();
-        headers.try_reserve(count).map_err(|_| HeadError::TooMany(count))?;
+        // And for what the front end adds: growing costs as much as all insertions before it.
+        headers.try_reserve(count.saturating_add(SERVERS_OWN)).map_err(|_| HeadError::TooMany(count))?;
         Ok(Self {
             response: ResponseHead { status, reason, headers, names: Vec::new() },
             declared: None,
