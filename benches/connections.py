@@ -2,8 +2,8 @@
 
     python3.13 benches/connections.py [--wheel FILE] [--connections 1000]
 
-Each state on a server of its own, measured after a first round that has warmed it up. Prints KiB of RSS a connection and
-the bound that the server keeps in that state.
+Each state on a server of its own, measured after a first round that has warmed it up. Prints KiB of RSS a connection
+and the bound that the server keeps in that state.
 
 Owns one server at a time, and benches/results/connections.json.
 """

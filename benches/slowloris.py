@@ -4,8 +4,8 @@
 
 A normal client sends a request every 2 ms over one keep-alive connection, alternately with nobody else there and beside
 the drippers: each holds a connection open and sends one byte of a head a second; one that the server has answered 408
-comes back at once. Prints the latencies (each counted from when its request was due, so a late one counts in full), their
-ratio, and the resident size per dripping connection.
+comes back at once. Prints the latencies (each counted from when its request was due, so a late one counts in full),
+their ratio, and the resident size per dripping connection.
 
 Owns one server, one dripping process, and benches/results/slowloris.json.
 """

@@ -5,6 +5,7 @@ import socket
 import ssl
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from conformance.model import chunked, get, head, post
@@ -410,6 +411,24 @@ def test_clients_that_break_off_within_their_answers_are_no_event(site):
             connection.reset()
     assert served(site)
     assert "ERROR" not in site.log[mark:]
+
+
+def has_closed(server, connection):
+    """Whether the server has shut its side, sent or not yet: the state of its end is not ESTABLISHED (01) any more."""
+    ports = f":{server.address[1]:04X}", f":{connection.port:04X}"
+    rows = [line.split() for line in Path(f"/proc/{server.pid}/net/tcp").read_text().splitlines()[1:]]
+    states = [row[3] for row in rows if row[1].endswith(ports[0]) and row[2].endswith(ports[1])]
+    return states != ["01"]
+
+
+def test_a_line_end_behind_the_last_request_destroys_no_answer(site):
+    """RFC 9112 sections 2.2 and 9.6: old clients send one behind a body, and what comes after a close makes a RST."""
+    with site.connect() as connection:
+        connection.send(get("Connection: close", target="/reply/sized?is=3000000"))
+        soon(lambda: has_closed(site, connection), what="the server to close")
+        connection.send(b"\r\n")
+        assert len(connection.response().body) == 3_000_000
+        assert connection.ended()
 
 
 def test_clients_that_break_off_while_they_are_served_are_no_event(site):

@@ -42,7 +42,7 @@ def late(hint, start_response):
 
 
 def no_list(hint, start_response):
-    return hint(tuple([STYLE]))
+    return hint((STYLE,))
 
 
 def no_strings(hint, start_response):

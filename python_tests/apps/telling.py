@@ -5,6 +5,7 @@ Runs under any WSGI server: it reads no further than PEP 3333 allows, and answer
 
 import base64
 import json
+from hashlib import sha256
 
 #: Strings of the environ that a server must get from the request, beside HTTP_*.
 CGI = (
@@ -21,7 +22,11 @@ CGI = (
 def app(environ, start_response):
     seen = {key: value for key, value in environ.items() if key in CGI or key.startswith("HTTP_")}
     seen["wsgi.url_scheme"] = environ["wsgi.url_scheme"]
-    seen["body"] = base64.b64encode(read_body(environ)).decode()
+    # The target as it was sent, whichever of the two usual names a server has for it.
+    seen["target"] = environ.get("RAW_URI") or environ.get("REQUEST_URI")
+    body = read_body(environ)
+    # A header has no room for a large one.
+    seen["body"] = base64.b64encode(body).decode() if len(body) < 1000 else f"{len(body)}: {sha256(body).hexdigest()}"
     start_response(
         "200 OK",
         [

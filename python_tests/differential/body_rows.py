@@ -73,7 +73,7 @@ FRAMING = (
     verdict(
         "empty elements beside chunked",
         "coding-empty-element",
-        "400 501",
+        "400",
         "RFC 9110 §5.6.1.2 would ignore them; a parser in front may not",
         waitress="app",
         gunicorn="501",
@@ -128,15 +128,7 @@ CHUNKS = (
         cheroot="app",
     ),
     verdict(
-        "white space around a chunk extension",
-        "chunk-extension-spaced",
-        "400",
-        "RFC 9112 §7.1.1: BWS before `;`, which RFC 9110 §5.6.3 has recipients parse",
-        gunicorn="app",
-        cheroot="app",
-    ),
-    verdict(
-        "white space behind the `;` of a chunk extension",
+        "white space in a chunk extension, and before it",
         "chunk-extension-spaced",
         "app",
         "RFC 9112 §7.1.1: BWS, which RFC 9110 §5.6.3 has recipients parse",
@@ -145,10 +137,9 @@ CHUNKS = (
     verdict(
         "chunk extension without a name or value",
         "chunk-extension-malformed",
-        "app",
-        "RFC 9112 §7.1.1: an extension that is not understood is ignored",
-        waitress="400",
-        gunicorn="400",
+        "400",
+        "RFC 9112 §7.1.1: chunk-ext-name and chunk-ext-val are tokens or quoted strings",
+        cheroot="app",
     ),
     verdict(
         "control character in a chunk extension",
@@ -177,6 +168,24 @@ CHUNKS = (
 
 CONNECTIONS = (
     verdict(
+        "body that the client ends before its Content-Length",
+        "cut-length",
+        "400",
+        "RFC 9112 §6.3 (6): MUST be considered incomplete; §8: MAY get an error response",
+        waitress="closed",
+        gunicorn="app",
+        cheroot="app",
+    ),
+    verdict(
+        "chunked body that the client ends before the last chunk",
+        "cut-chunks",
+        "400",
+        "RFC 9112 §8: incomplete without the last chunk; MAY get an error response",
+        waitress="closed",
+        gunicorn="closed",
+        cheroot="app 500",
+    ),
+    verdict(
         "close in a list of connection options",
         "field-close-in-a-list field-close-in-another-line",
         "closed",
@@ -191,6 +200,15 @@ CONNECTIONS = (
         "RFC 9110 §7.6.1: connection options are case-insensitive",
         after=True,
         cheroot="app",
+    ),
+    verdict(
+        "request behind one of HTTP/1.0 with keep-alive",
+        "field-keep-alive field-keep-alive-in-1.0",
+        "app",
+        "RFC 9112 §9.3, RFC 9110 §7.6.1: in lower case it is one, too",
+        also="1.0",
+        after=True,
+        cheroot="closed",
     ),
     verdict(
         "request behind one that expected 100-continue",

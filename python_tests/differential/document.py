@@ -11,14 +11,13 @@ from .table import VERDICTS_BY_TITLE, VIEWS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
-#: Where the section may stand.
-DOCUMENTS = [ROOT / "docs" / name for name in ("http.md", "http-differences.part.md")]
+DOCUMENT = ROOT / "docs" / "http.md"
 
 TITLE = "## Differences from other servers"
 
 INTRODUCTION = """\
 Compared with waitress 3.0.2, gunicorn 27.0.1 (gthread) and cheroot 11.1.2, each with its default settings:
-`python_tests/test_differential.py` sends four thousand streams of generated requests to all four. Whatever differs is a
+`python_tests/test_differential.py` sends some thousand streams of generated requests to all four. Whatever differs is a
 row here; the test fails for a difference without a row, and for a row without a difference. The tables are generated:
 `python -m differential.document`, run in `python_tests`.
 
@@ -54,12 +53,8 @@ def words(kinds):
 
 def read_section():
     """The section as it stands in the document, up to the next heading of its level."""
-    for document in DOCUMENTS:
-        text = document.read_text() if document.exists() else ""
-        if TITLE + "\n" in text:
-            behind = text.partition(TITLE + "\n")[2].partition("\n## ")[0]
-            return f"{TITLE}\n{behind.rstrip()}\n"
-    return ""
+    behind = DOCUMENT.read_text().partition(TITLE + "\n")[2].partition("\n## ")[0]
+    return f"{TITLE}\n{behind.rstrip()}\n"
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ from support.sockets import listening
 from support.waiting import soon
 from support.wire import Closed, Connection, Truncated, message
 
+from .grammar import Stream
+
 NAMES = ("waitress", "gunicorn", "cheroot")
 
 #: Seconds without a byte after which a server is said to wait for more. 1.5: a thousand times what an answer takes;
@@ -72,7 +74,7 @@ class Peer:
     def _answers(self):
         if self.process.poll() is not None:
             raise AssertionError(f"{self.name} ended with status {self.process.returncode}:\n{self.log}")
-        return converse(self.address, LAST, ["GET"])[0].kind == "app"
+        return converse(self.address, Stream())[0].kind == "app"
 
     def clean_up(self):
         """End it, and what it started: gunicorn's workers are in its session."""
@@ -89,13 +91,17 @@ def is_installed(name):
     return importlib.util.find_spec(name) is not None
 
 
-def converse(address, data, methods, quiet=QUIET):
+def converse(address, stream, quiet=QUIET):
     """Send a stream, and read what becomes of its requests until the server closes, or waits for more."""
     entries = []
+    methods = stream.methods
     with Connection(address) as connection:
         connection.socket.settimeout(quiet)
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            connection.send(data)
+        # Who refused a part of it may have left: what it answered before is still read.
+        with contextlib.suppress(OSError):
+            connection.send(stream.data + (b"" if stream.is_cut else LAST))
+            if stream.is_cut:
+                connection.half_close()
         while not entries or entries[-1].kind not in ("closed", "waits", "junk"):
             method = methods[len(entries)] if len(entries) < len(methods) else "GET"
             entries.append(next_entry(connection, method))

@@ -26,8 +26,9 @@ TARGETS = {
         b"/a//b",
         b"/a/./b/../c",
         b"/a;b=c,d",
-        b"/%61%2Fb",
+        b"/%61%20b",
     ],
+    "target-escaped-slash": [b"/a%2Fb", b"/a%2fb?c%2Fd"],
     "target-two-slashes": [b"//a/b", b"///"],
     "target-utf-8-escaped": [b"/caf%C3%A9", b"/%ff%FE"],
     "target-bad-escape": [b"/%zz", b"/a%", b"/a%4"],
@@ -35,11 +36,9 @@ TARGETS = {
     "target-escaped-line": [b"/a%0d%0ab"],
     "target-escaped-question": [b"/a%3Fb=c", b"/a%23b"],
     "target-marks": [b"/a{b}", b"/a|b", b"/a^b", b"/a[b]", b"/?a={b}|^[c]", b"/a\\b"],
-    "target-quote-in-path": [b'/a"b'],
-    "target-quote-in-query": [b'/a?b="c"'],
+    "target-quote": [b'/a"b', b'/a?b="c"'],
     "target-angle": [b"/a<b", b"/a?b=<c>"],
-    "target-grave-in-path": [b"/a`b"],
-    "target-grave-in-query": [b"/a?b`c"],
+    "target-grave": [b"/a`b", b"/a?b`c"],
     "target-fragment": [b"/a#b", b"/a?c#d", b"/#"],
     "target-non-ascii": [b"/caf\xc3\xa9", b"/a?\xe9", b"/\xff"],
     "target-control": [b"/a\x01b", b"/a\x7fb", b"/\x0bb"],
@@ -57,7 +56,9 @@ TARGETS = {
     "target-absolute-userinfo": [b"http://u:p@x.test/a", b"http://u@x.test/"],
     "target-absolute-no-host": [b"http:///a", b"http://:80/a"],
     "target-other-scheme": [b"ftp://x.test/a", b"urn:a:b", b"://x.test/a"],
-    "target-absolute-bad-port": [b"http://x.test:a/", b"http://x.test:99999999/"],
+    "target-absolute-bad-port": [b"http://x.test:a/", b"http://x.test:65536/", b"http://x.test:99999999/"],
+    "target-absolute-bad-host": [b"http://[::g]/", b"http://[::1/"],
+    "target-absolute-escaped-host": [b"http://a%20b/"],
     "target-missing": [b""],
     "target-9000-bytes": [b"/" + b"a" * 9000],
 }
@@ -90,7 +91,8 @@ LINES = {
     "line-cr": [(b"", b" ", b" ", b"", b"\r")],
     "line-cr-cr-lf": [(b"", b" ", b" ", b"\r", b"\r\n")],
     "line-crlf-before": [(b"\r\n", b" ", b" ", b"", b"\r\n")],
-    "line-crlf-crlf-before": [(b"\r\n\r\n", b" ", b" ", b"", b"\r\n")],
+    "line-some-crlf-before": [(b"\r\n" * 2, b" ", b" ", b"", b"\r\n"), (b"\r\n" * 10, b" ", b" ", b"", b"\r\n")],
+    "line-many-crlf-before": [(b"\r\n" * 11, b" ", b" ", b"", b"\r\n")],
     "line-lf-before": [(b"\n", b" ", b" ", b"", b"\r\n")],
 }
 
@@ -101,7 +103,7 @@ HOSTS = {
     "host-empty": [[b"Host:"], [b"Host: "]],
     "host-with-port": [[b"Host: x.test:80"], [b"Host: [::1]:8080"], [b"Host: 127.0.0.1"]],
     "host-empty-port": [[b"Host: x.test:"]],
-    "host-bad-port": [[b"Host: x.test:a"], [b"Host: x.test:-1"], [b"Host: x.test:999999"]],
+    "host-bad-port": [[b"Host: x.test:a"], [b"Host: x.test:-1"], [b"Host: x.test:65536"]],
     "host-unusual": [[b"Host: a_b.test"], [b"Host: 0.0.0.0=80"], [b"Host: a%20b"]],
     "host-bad": [
         [b"Host: x test"],
@@ -110,6 +112,9 @@ HOSTS = {
         [b"Host: x.test, y.test"],
         [b"Host: http://x.test"],
         [b"Host: [::1"],
+        [b"Host: [::1]x"],
+        [b"Host: [::g]"],
+        [b"Host: x%zz"],
         [b'Host: x"y'],
         [b"Host: \xc3\xa9.test"],
         [b"Host: x?y"],
@@ -137,7 +142,9 @@ FIELDS = {
     "field-cookie-repeated": [[b"Cookie: a=b", b"Cookie: c=d"]],
     "field-type-repeated": [[b"Content-Type: text/a", b"Content-Type: text/b"]],
     "field-obs-text": [[b"X-A: caf\xc3\xa9"], [b"X-A: \xff\xfe"]],
-    "field-underscore": [[b"X_A: b"], [b"X_A: b", b"X-A: c"], [b"Content_Length: 3"], [b"Transfer_Encoding: chunked"]],
+    "field-underscore": [[b"X_A: b"], [b"X_A: b", b"X-A: c"]],
+    "field-underscore-length": [[b"Content_Length: 3"]],
+    "field-underscore-coding": [[b"Transfer_Encoding: chunked"]],
     "field-proxy": [[b"Proxy: http://evil.test"]],
     "field-token-marks": [[b"X.A|B~C: d"], [b"!#$%&'*+^`: x"]],
     "field-forwarded": [[b"X-Forwarded-For: 1.2.3.4"], [b"X-Forwarded-Host: y.test"], [b"Forwarded: for=1.2.3.4"]],
@@ -164,6 +171,7 @@ FIELDS = {
         [b"Connection: te", b"TE: trailers"],
     ],
     "field-keep-alive": [[b"Connection: keep-alive"], [b"Connection: Keep-Alive", b"Keep-Alive: 300"]],
+    "field-keep-alive-in-1.0": [[b"Connection: keep-alive"]],
     "field-close": [[b"Connection: close"]],
     "field-close-in-capitals": [[b"Connection: Close"], [b"Connection: CLOSE"]],
     "field-close-in-a-list": [
@@ -173,7 +181,13 @@ FIELDS = {
     ],
     "field-close-in-another-line": [[b"Connection: x-a", b"Connection: close"]],
     "field-expect-continue": [[b"Expect: 100-continue"], [b"Expect: 100-Continue"]],
-    "field-expect-other": [[b"Expect: 200-ok"], [b"Expect: x"]],
+    "field-expect-list": [
+        [b"Expect: 100-continue, 100-continue"],
+        [b"Expect: ,100-continue"],
+        [b"Expect: 100-continue", b"Expect: 100-continue"],
+    ],
+    "field-expect-other": [[b"Expect: 200-ok"], [b"Expect: 100-continue, x"]],
+    "field-expect-other-in-1.0": [[b"Expect: 200-ok"]],
 }
 
 #: In the place of the lines that frame a body of five bytes; the bytes.
@@ -205,6 +219,7 @@ LENGTHS = {
 CODINGS = {
     "coding-in-capitals": [[b"Transfer-Encoding: Chunked"], [b"TRANSFER-ENCODING: CHUNKED"]],
     "coding-tab": [[b"Transfer-Encoding:\tchunked"], [b"Transfer-Encoding: \t chunked \t"]],
+    "coding-and-trailer": [[b"Transfer-Encoding: chunked", b"Trailer: X-A"]],
     "coding-unknown-then-chunked": [
         [b"Transfer-Encoding: gzip, chunked"],
         [b"Transfer-Encoding: x-a", b"Transfer-Encoding: chunked"],
@@ -236,13 +251,21 @@ CODINGS = {
     "coding-in-1.0": [[b"Transfer-Encoding: chunked"]],
 }
 
+#: Bytes of a body that is larger than what this server gathers before the application is asked (64 KiB).
+LARGE = 70_000
+
 #: Chunks that say "hello".
 CHUNKS = {
     "chunk-plain": [b"5\r\nhello\r\n0\r\n\r\n", b"2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"],
     "chunk-zeros": [b"0005\r\nhello\r\n000\r\n\r\n"],
     "chunk-hex": [b"A\r\nhellohello\r\n0\r\n\r\n", b"a\r\nhellohello\r\n0\r\n\r\n"],
+    "chunk-large": [b"%x\r\n%s\r\n0\r\n\r\n" % (LARGE, b"x" * LARGE)],
     "chunk-extension": [b"5;a=b\r\nhello\r\n0;c\r\n\r\n", b'5;a="b c"\r\nhello\r\n0\r\n\r\n'],
-    "chunk-extension-spaced": [b"5 ; a = b\r\nhello\r\n0\r\n\r\n", b"5; a\r\nhello\r\n0\r\n\r\n"],
+    "chunk-extension-spaced": [
+        b"5 ; a = b\r\nhello\r\n0\r\n\r\n",
+        b"5\t;a\r\nhello\r\n0\r\n\r\n",
+        b"5; a\r\nhello\r\n0\r\n\r\n",
+    ],
     "chunk-extension-malformed": [
         b"5;\r\nhello\r\n0\r\n\r\n",
         b"5;a=\r\nhello\r\n0\r\n\r\n",
@@ -251,6 +274,7 @@ CHUNKS = {
     "chunk-extension-control": [b"5;a\x00b\r\nhello\r\n0\r\n\r\n", b"5;a\rb\r\nhello\r\n0\r\n\r\n"],
     "chunk-extension-lf": [b"5;a\nb\r\nhello\r\n0\r\n\r\n"],
     "chunk-trailer": [b"5\r\nhello\r\n0\r\nX-A: b\r\n\r\n"],
+    "chunk-crlf-behind": [b"5\r\nhello\r\n0\r\n\r\n\r\n"],
     "chunk-trailer-forbidden": [
         b"5\r\nhello\r\n0\r\nContent-Length: 3\r\n\r\n",
         b"5\r\nhello\r\n0\r\nHost: y.test\r\n\r\n",
@@ -270,6 +294,12 @@ CHUNKS = {
     "chunk-too-long": [b"4\r\nhello\r\n0\r\n\r\n"],
 }
 
+#: Bytes that are missing at a body's end: the client shuts its sending side there, and waits for an answer.
+CUTS = {"cut-length": [1, 5], "cut-chunks": [2, 5, 9]}
+
+#: Marks of requests that are only tried as the first of a stream: what a peer does with them depends on those before.
+FIRST = frozenset({"target-absolute-bad-host", "line-crlf-before"})
+
 #: Where a request can be unusual.
 PLACES = {
     "method": METHODS,
@@ -281,4 +311,5 @@ PLACES = {
     "length": LENGTHS,
     "coding": CODINGS,
     "chunk": CHUNKS,
+    "cut": CUTS,
 }

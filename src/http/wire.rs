@@ -51,6 +51,8 @@ pub(super) struct Wire {
     is_stalled: bool,
     /// Bytes written since the link was told.
     written: usize,
+    /// Bytes written since the present request began.
+    answered: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +82,7 @@ impl Wire {
             head: BytesMut::new(),
             is_stalled: false,
             written: 0,
+            answered: 0,
         }
     }
 
@@ -108,6 +111,7 @@ impl Wire {
         if seen.opened {
             let target = seen.target.clone().map(|target| self.rewrite(target));
             self.exchange = Exchange::Open;
+            self.answered = 0;
             self.link.open(target);
         }
         self.link.owes(self.inspector.owed());

@@ -304,6 +304,10 @@ fn send_part<'a>(at: Attached<'a>, part: &Object<'a>, length: usize, responder: 
 
 /// Calls `close()` of what the application returned, if it has one.
 fn close<'a>(at: Attached<'a>, parts: &Object<'a>) -> Result<(), Failure<'a>> {
+    // A plain list or tuple has none, and most applications return one: looking for it costs as much as a call.
+    if at.plain_sequence_length(parts).is_some() {
+        return Ok(());
+    }
     match at.optional_attribute(parts, c"close")? {
         None => Ok(()),
         Some(close) if at.is_callable(&close) => Ok(at.call(&close, &[]).map(drop)?),

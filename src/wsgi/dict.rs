@@ -4,6 +4,7 @@
 //! costs a copy of the template and the values that it brings (measured: half of building it anew).
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName};
 
@@ -33,6 +34,40 @@ pub(super) struct Environ {
     keys: Keys,
     headers: HashMap<HeaderName, Option<Kept>>,
     values: Values,
+    /// What requests of one listener and one proxy have in common.
+    server_name: Last<String>,
+    server_port: Last<String>,
+    client: Last<IpAddr>,
+}
+
+/// The last value and its Python string: what mostly repeats is not made anew.
+#[derive(Debug)]
+struct Last<T>(Option<(T, Kept)>);
+
+impl<T> Last<T> {
+    /// The Python string of `value`.
+    fn str<'a, Q>(&mut self, at: Attached<'a>, value: &Q) -> Result<Object<'a>, PythonError<'a>>
+    where
+        Q: PartialEq<T> + ToOwned<Owned = T> + ToString + ?Sized,
+    {
+        if let Some((last, kept)) = &self.0
+            && value == last
+        {
+            return Ok(kept.get(at));
+        }
+        let made = at.str(&value.to_string())?.keep();
+        let result = made.get(at);
+        if let Some((_, before)) = self.0.replace((value.to_owned(), made)) {
+            before.release(at);
+        }
+        Ok(result)
+    }
+
+    fn release(self, at: Attached<'_>) {
+        if let Some((_, kept)) = self.0 {
+            kept.release(at);
+        }
+    }
 }
 
 macro_rules! kept {
@@ -83,6 +118,26 @@ kept! {
     }
 }
 
+impl Keys {
+    /// All but REMOTE_PORT, which some requests do without.
+    fn of_each_request(&self) -> [&Kept; 12] {
+        [
+            &self.request_method,
+            &self.path_info,
+            &self.query_string,
+            &self.request_uri,
+            &self.raw_uri,
+            &self.server_protocol,
+            &self.server_name,
+            &self.server_port,
+            &self.remote_addr,
+            &self.url_scheme,
+            &self.input,
+            &self.hints,
+        ]
+    }
+}
+
 impl Environ {
     pub(super) fn new<'a>(
         at: Attached<'a>,
@@ -106,11 +161,19 @@ impl Environ {
         set("wsgi.input_terminated", &at.boolean(Truth::True))?;
         set("wsgi.file_wrapper", file_wrapper)?;
         set("chaussette.interpreter", &at.int(isize::try_from(surroundings.place).unwrap_or(isize::MAX))?)?;
+        let (keys, values) = (Keys::new(at)?, Values::new(at)?);
+        // The keys that each request sets are there already, so that its copy of the template need not grow.
+        for key in keys.of_each_request() {
+            at.dict_set(&template, key, &values.empty)?;
+        }
         Ok(Self {
             template: template.keep(),
-            keys: Keys::new(at)?,
+            keys,
             headers: HashMap::new(),
-            values: Values::new(at)?,
+            values,
+            server_name: Last(None),
+            server_port: Last(None),
+            client: Last(None),
         })
     }
 
@@ -138,8 +201,8 @@ impl Environ {
         at.dict_set(&dict, &keys.server_protocol, &protocol)?;
         self.set_target(at, &dict, request)?;
         self.set_connection(at, &dict, &request.connection)?;
-        at.dict_set(&dict, &keys.input, input)?;
-        at.dict_set(&dict, &keys.hints, hints)?;
+        at.dict_set(&dict, &self.keys.input, input)?;
+        at.dict_set(&dict, &self.keys.hints, hints)?;
         self.set_headers(at, &dict, &request.headers)?;
         Ok(dict)
     }
@@ -163,7 +226,7 @@ impl Environ {
     }
 
     fn set_connection<'a>(
-        &self,
+        &mut self,
         at: Attached<'a>,
         dict: &Object<'a>,
         connection: &Connection,
@@ -172,8 +235,8 @@ impl Environ {
         if !connection.script_name.is_empty() {
             at.dict_set(dict, &keys.script_name, &at.str(&connection.script_name)?)?;
         }
-        at.dict_set(dict, &keys.server_name, &at.str(&connection.server_name)?)?;
-        at.dict_set(dict, &keys.server_port, &at.str(&connection.server_port)?)?;
+        at.dict_set(dict, &keys.server_name, &self.server_name.str(at, connection.server_name.as_str())?)?;
+        at.dict_set(dict, &keys.server_port, &self.server_port.str(at, connection.server_port.as_str())?)?;
         let scheme = match connection.scheme.as_str() {
             "http" => self.values.http.get(at),
             other => at.str(other)?,
@@ -183,7 +246,7 @@ impl Environ {
             // A unix socket's peer has no address; the key exists, since applications index it.
             Client::Unix => at.dict_set(dict, &keys.remote_addr, &self.values.empty),
             Client::Inet(address, port) => {
-                at.dict_set(dict, &keys.remote_addr, &at.str(&address.to_string())?)?;
+                at.dict_set(dict, &keys.remote_addr, &self.client.str(at, &address)?)?;
                 match port {
                     Some(port) => at.dict_set(dict, &keys.remote_port, &at.str(&port.to_string())?),
                     // A proxy did not tell it, and its own port is not the client's.
@@ -233,6 +296,9 @@ impl Environ {
         self.template.release(at);
         self.keys.release(at);
         self.values.release(at);
+        self.server_name.release(at);
+        self.server_port.release(at);
+        self.client.release(at);
         for key in self.headers.into_values().flatten() {
             key.release(at);
         }

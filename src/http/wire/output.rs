@@ -16,6 +16,10 @@ use crate::http::aside::{renamed, stands_in};
 use crate::http::file::read_window;
 use crate::http::link::{Awaited, Exchange, Flushed};
 
+/// An answer beyond this may still lie in our kernel when the connection closes. 64 KiB: what a client's kernel takes
+/// in before its program reads; a close with ceremony costs two more system calls.
+const LARGE: u64 = 64 * 1024;
+
 /// Bytes thrown away after a refusal so that the client comes to read it. 64 MiB: an upload that does not
 /// look for the answer before its end; costs time, not memory, and ends after two seconds anyway.
 const THROWN_AWAY: u64 = 64 * 1024 * 1024;
@@ -24,6 +28,7 @@ impl Wire {
     fn progress(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(written)) = written {
             self.written += written;
+            self.answered += written as u64;
         }
         if self.is_stalled != written.is_pending() {
             self.is_stalled = written.is_pending();
@@ -103,14 +108,16 @@ impl Wire {
         Poll::Ready(sent)
     }
 
-    /// Whether a plain close could destroy the answer on its way: bytes that nobody read make the kernel
-    /// send a reset.
+    /// Whether a plain close could destroy the answer on its way: bytes that nobody read, or that come after the
+    /// close, make the kernel send a reset (RFC 9112 §9.6). A small answer is with the client's kernel by then.
     fn must_linger(&self) -> bool {
         match self.input {
             Input::Ended => false,
             Input::Refused | Input::ThrownAway(_) => true,
             Input::Open => {
-                !self.held.is_empty() || !(self.inspector.is_at_end() || self.inspector.is_in_head())
+                !self.held.is_empty()
+                    || !(self.inspector.is_at_end() || self.inspector.is_in_head())
+                    || self.answered > LARGE
             }
         }
     }
