@@ -131,12 +131,12 @@ fn requests_are_what_the_rfc_says_up_to_the_environ() {
 
 #[test]
 fn connections_answer_what_the_rfc_says() {
-    run("connection", 1500, fuzz::connection::check);
+    run("connection", 1000, fuzz::connection::check);
 }
 
 #[test]
 fn replies_are_framed_and_honest_whatever_the_application_does() {
-    run("reply", 1500, fuzz::reply::check);
+    run("reply", 1000, fuzz::reply::check);
 }
 
 #[test]

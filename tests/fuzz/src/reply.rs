@@ -7,6 +7,7 @@ mod model;
 mod script;
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::Bytes;
@@ -299,13 +300,14 @@ impl Ask {
 /// A body by which it is known: bytes of all values, and no two bodies alike. Now and then it looks like a head, which
 /// it must never be taken for.
 pub fn pattern(which: usize, length: usize) -> Vec<u8> {
-    let mut byte = u8::try_from(which * 83 % 256).expect("below 256");
+    static CYCLE: LazyLock<Vec<u8>> = LazyLock::new(|| (0..=255).chain(0..=255).collect());
+    let mut first = which * 83 % 256;
     let mut pattern = Vec::with_capacity(length + 300);
     while pattern.len() < length {
         pattern.extend_from_slice(b"0\r\n\r\nHTTP/1.1 200 OK\r\netag: x\r\nX-a: x\r\n\r\n");
         // Runs of 251, each beginning one higher, so that no part of it looks like another one soon.
-        pattern.extend((0..251).map(|at: u8| at.wrapping_add(byte)));
-        byte = byte.wrapping_add(1);
+        pattern.extend_from_slice(&CYCLE[first..first + 251]);
+        first = (first + 1) % 256;
     }
     pattern.truncate(length);
     pattern

@@ -25,6 +25,9 @@ use tokio::task::{JoinHandle, yield_now};
 /// Pieces that a stream is sent in at most. 300: heads are shorter, and a piece takes several turns.
 pub const PIECES: usize = 300;
 
+/// Bytes that are read in pieces of any size. 2,000: heads, and the start of a body.
+const TINY: usize = 2000;
+
 /// Turns without news after which nothing goes on. 2: the reactor hears of a socket in one, and acts in the next.
 const QUIET: usize = 2;
 
@@ -188,22 +191,25 @@ struct Client<'a> {
     /// Of the piece that is being sent.
     rest: &'a [u8],
     is_open: bool,
+    buffer: Box<[u8]>,
     heard: Heard,
 }
 
 impl<'a> Client<'a> {
     fn new(stream: UnixStream, script: &'a Script<'a>) -> Self {
-        Self { stream, script, begun: 0, rest: &[], is_open: true, heard: Heard::default() }
+        let buffer = vec![0; 16 * 1024].into_boxed_slice();
+        Self { stream, script, begun: 0, rest: &[], is_open: true, buffer, heard: Heard::default() }
     }
 
     /// Reads what there is. True at the end of the connection.
     fn reads(&mut self, clock: &mut Clock) -> bool {
-        let mut buffer = [0; 16 * 1024];
-        let most = self.script.reads.clamp(1, buffer.len());
-        match self.stream.read(&mut buffer[..most]) {
+        // A long answer is not read in tiny pieces to its end: that takes a turn for each.
+        let least = if self.heard.bytes.len() < TINY { 1 } else { self.buffer.len() / 4 };
+        let most = self.script.reads.clamp(least, self.buffer.len());
+        match self.stream.read(&mut self.buffer[..most]) {
             Ok(0) => return true,
             Ok(read) => {
-                self.heard.bytes.extend_from_slice(&buffer[..read]);
+                self.heard.bytes.extend_from_slice(&self.buffer[..read]);
                 clock.quiet = 0;
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
