@@ -1,10 +1,10 @@
 # The commands of a work tree. Each is a script in .ci/, so that a person and the CI run the same.
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test fuzz bench clean
+.PHONY: help run build test fuzz bench bench-instructions clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name what; do printf '  make %-7s %s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name what; do printf '  make %-18s %s\n' "$$name" "$$what"; done
 
 run: ## build, then serve examples/hello on two interpreters at 127.0.0.1:8080 (PORT=8000 make run: elsewhere)
 	@PORT=$(or $(PORT),8080) exec .ci/serve-hello
@@ -20,6 +20,9 @@ fuzz: ## fuzz the front end, 60 seconds a target (TIME=600 TARGET=reply make fuz
 
 bench: ## side by side with other servers, two interpreters against one, memory per request (BENCH="run --cases hello1": one of them)
 	@exec benches/run $(BENCH)
+
+bench-instructions: ## instructions per request beside the committed figures, a minute (BENCH="--profile flask": of which functions)
+	@exec benches/run instructions $(BENCH)
 
 clean: ## remove what was built here; the free-threaded CPython in ~/.cache/chaussette stays
 	@rm -rf target dist .venv .cache .pytest_cache .ruff_cache

@@ -1,7 +1,7 @@
 """Where the servers are installed: benches/.venv, made from the Python that runs this.
 
-Owns benches/.venv and asks for the two Debian packages that are not Python's: wrk, and libev's headers for bjoern. What
-is missing and cannot be had is said loudly; only what is compiled on installation may be missing.
+Owns benches/.venv and asks for the Debian packages that are not Python's: wrk or valgrind, and libev's headers for
+bjoern. What is missing and cannot be had is said loudly; only what is compiled on installation may be missing.
 """
 
 import argparse
@@ -20,6 +20,8 @@ VENV = HERE / ".venv"
 BIN = VENV / "bin"
 # The slowest step is a release build of our own wheel on two busy cores.
 STEP_SECONDS = 1800
+# Distributions of other servers that are needed only where these take part.
+PEERS = ("granian", "gunicorn")
 # Distributions that need a C compiler, by server, and what follows when they cannot be built.
 COMPILED = {
     "bjoern": ("bjoern", "bjoern is NOT MEASURED"),
@@ -45,14 +47,15 @@ def end_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
-def prepare(wheel: Path | None, servers: list[str]) -> Environment:
-    """Install what the named servers need and return what is there."""
+def prepare(wheel: Path | None, servers: list[str], tool: str = "wrk") -> Environment:
+    """Install what the named servers need, and the Debian package and program `tool`; return what is there."""
     if sys.version_info < (3, 13):  # noqa: UP036 - this is where it is told
         raise SystemExit(f"error: Python {sys.version.split()[0]} is too old; cure: python3.13 {sys.argv[0]}")
-    _need_wrk()
+    _need(tool)
     _make_venv()
     lines = [line.strip() for line in (HERE / "requirements.txt").read_text().splitlines()]
-    requirements = [line for line in lines if line and not line.startswith("#")]
+    absent = tuple(f"{peer}==" for peer in PEERS if peer not in servers)
+    requirements = [line for line in lines if line and not line.startswith(("#", *absent))]
     pip = [str(BIN / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     compiled = {name: line for line in requirements for name, _ in COMPILED.values() if line.startswith(f"{name}==")}
     _step([*pip, *(line for line in requirements if line not in compiled.values())])
@@ -75,13 +78,13 @@ def _install_ours(wheel: Path | None, pip: list[str]) -> str:
     return f"{wheel.name} sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()[:16]}"
 
 
-def _need_wrk() -> None:
+def _need(tool: str) -> None:
     if not shutil.which("taskset"):
         raise SystemExit("error: no taskset found; cure: apt-get install util-linux")
-    if not shutil.which("wrk"):
-        _apt_install("wrk")
-    if not shutil.which("wrk"):
-        raise SystemExit("error: no wrk found; cure: apt-get install wrk")
+    if not shutil.which(tool):
+        _apt_install(tool)
+    if not shutil.which(tool):
+        raise SystemExit(f"error: no {tool} found; cure: apt-get install {tool}")
 
 
 def _apt_install(package: str) -> None:

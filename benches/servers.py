@@ -100,9 +100,11 @@ def command_of(name: str, settings: Settings, address: str = "ADDRESS") -> list[
 class Server:
     """A running server: `with Server(name, settings) as server:` starts it, and ends it at the end of the block."""
 
-    def __init__(self, name: str, settings: Settings) -> None:
+    def __init__(self, name: str, settings: Settings, under: tuple[str, ...] = ()) -> None:
+        """`under`: the command line of a program that runs the server's, which follows it."""
         self.name = name
         self.settings = settings
+        self._under = under
         self.port = 0
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
         self._process: subprocess.Popen[bytes] | None = None
@@ -130,7 +132,7 @@ class Server:
     def _start(self, address: str, inherited: tuple[int, ...]) -> None:
         cpus = ",".join(map(str, self.settings.cpus))
         self._process = subprocess.Popen(
-            ["taskset", "-c", cpus, *command_of(self.name, self.settings, address)],
+            ["taskset", "-c", cpus, *self._under, *command_of(self.name, self.settings, address)],
             cwd=HERE,
             env=os.environ | {LOOPS_VARIABLE: str(self.settings.loops_per_ms)},
             stdin=subprocess.DEVNULL,
