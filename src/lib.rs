@@ -8,6 +8,7 @@
 
 pub mod application;
 pub mod bell;
+pub mod census;
 pub mod cli;
 pub mod config;
 pub mod dispatch;

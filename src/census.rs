@@ -1,0 +1,32 @@
+//! What is known of each interpreter and of the queue, readable by anybody without a GIL.
+//!
+//! Knows neither HTTP nor Python.
+
+mod view;
+
+pub use view::{Census, Current, Interpreter, Queue, Reason, Reload, Stage, Totals};
+
+/// What can be asked of the supervisor while it serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// Replace every interpreter by one that imports the application afresh.
+    Reload,
+    /// So many interpreters, within the limits.
+    Scale(usize),
+    /// One more, or one fewer.
+    More,
+    Fewer,
+    /// Accept no more, answer what is in flight, end.
+    Stop,
+}
+
+/// What became of a [`Command`], for who asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is under way.
+    Accepted(String),
+    /// It changes nothing: already so, or queued behind the same.
+    Unchanged(String),
+    /// It cannot be done here: why, and what can.
+    Refused(String),
+}
