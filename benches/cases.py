@@ -45,6 +45,7 @@ class Case:
     figures: tuple[str, ...]  # the columns of its table; the first tells how noisy it was
     goals: tuple[Goal, ...] = ()
     rounds: int = 0  # 0: as many as are asked for
+    minds_others: bool = True  # False: what others do with the CPUs does not change its figures
 
 
 def servers(names: tuple[str, ...], workers: int, cpus: int, threads: int = 0) -> dict[str, Contestant]:
@@ -176,7 +177,7 @@ def footprints(cores: int) -> dict[str, Case]:
         }
         goals = each(PSS, 0.85, "gunicorn") + each(PSS, 0.75, "granian")
         goals += tuple(Goal(PSS, 0.3, (name,), ours=SPARE) for name in ("gunicorn", "granian"))
-        return Case(title, app, Memory(10_000), contestants, (PSS, "rss_mib"), goals, rounds=1)
+        return Case(title, app, Memory(10_000), contestants, (PSS, "rss_mib"), goals, rounds=1, minds_others=False)
 
     starters = {
         name: replace(contestant, log_level="info")
@@ -201,6 +202,7 @@ def footprints(cores: int) -> dict[str, Case]:
             ("connection_kib", "wakeups_per_second"),
             (Goal("connection_kib", 12), Goal("wakeups_per_second", 0)),
             rounds=1,
+            minds_others=False,
         ),
     }
 

@@ -91,7 +91,7 @@ class Comparison:
     def _unquiet(self) -> dict[str, str]:
         """Contestants with too few quiet rounds, or whose rounds differ much; with the reason for a reader."""
         found = {}
-        for name in self.measured():
+        for name in self.measured() if self.case.minds_others else ():
             spread = figures.spread(self.used(name), self.case.figures[0])
             disturbed = sum(map(figures.noisy, self.used(name)))
             if disturbed:

@@ -42,7 +42,7 @@ PICTURES: dict[str, tuple[Panel, ...]] = {
     ),
     "latency": (
         Panel("mixed", "fast_p99_ms", "1 % slow requests: p99 of the fast ones", logarithmic=True),
-        Panel("rate", "p99_ms", "Flask at a constant rate: p99", logarithmic=True),
+        Panel("rate", "p99_ms", "Flask at a constant rate: p99"),
         Panel("hello1c", "p50_ms", "hello, 1 connection: p50"),
     ),
     "memory": (
