@@ -2,8 +2,13 @@
 //!
 //! Knows neither HTTP nor Python.
 
+pub mod metrics;
+mod resident;
+pub mod status;
+pub mod table;
 mod view;
 
+pub use resident::resident;
 pub use view::{Census, Current, Interpreter, Queue, Reason, Reload, Stage, Totals};
 
 /// What can be asked of the supervisor while it serves.
