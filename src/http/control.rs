@@ -23,7 +23,8 @@ use tokio::time::{sleep, timeout};
 
 use super::accept::{self, is_exhausted};
 use super::socket::Socket;
-use crate::census::{Census, Command, Outcome};
+use crate::census::{Census, Command, Commands, Outcome, Roster};
+use crate::config::ControlAddress;
 use crate::listener::{Kind, Listener};
 
 /// Connections that the kernel holds for us: above what probes, a scraper and some people make.
@@ -55,6 +56,16 @@ pub trait Overseen: Send + Sync + 'static {
     fn ask(&self, command: Command) -> impl Future<Output = Outcome> + Send;
 }
 
+impl Overseen for (Roster, Commands) {
+    fn census(&self) -> Census {
+        self.0.snapshot()
+    }
+
+    async fn ask(&self, command: Command) -> Outcome {
+        self.1.ask(command).await
+    }
+}
+
 /// The control socket while it is open. Dropped, it is closed and its file removed.
 #[derive(Debug)]
 pub struct Control {
@@ -71,7 +82,16 @@ struct Room<O> {
 }
 
 impl Control {
-    /// Serves on the listener from now on. `reactor` is asked whether it is alive.
+    /// Opens the socket and serves there. `reactor` is asked whether it is alive. An error: one line, with the cure.
+    pub fn open<O: Overseen>(address: &ControlAddress, overseen: O, reactor: Handle) -> Result<Self, String> {
+        let listener = Listener::open_private(&address.to_bind(), BACKLOG)
+            .map_err(|error| format!("--control: {error}"))?;
+        tracing::info!("Control socket on {}", listener.describe());
+        Self::start(listener, overseen, reactor)
+            .map_err(|error| format!("--control {address}: cannot serve there: {error}"))
+    }
+
+    /// Serves on the listener from now on.
     pub fn start<O: Overseen>(listener: Listener, overseen: O, reactor: Handle) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let room = Arc::new(Room { overseen, kind: listener.kind(), reactor });

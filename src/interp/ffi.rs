@@ -15,9 +15,9 @@ pub(super) use pyo3_ffi::{
     PyList_New, PyList_SetItem, PyList_Size, PyLong_FromSsize_t, PyMethodDef, PyMethodDefPointer,
     PyNumber_AsSsize_t, PyObject, PyObject_ASCII, PyObject_Free, PyObject_GetAttrString, PyObject_GetIter,
     PyObject_GetOptionalAttrString, PyObject_IsTrue, PyObject_SetAttrString, PyObject_Str,
-    PyObject_Vectorcall, PyStatus_Exception, PyThreadState, PyThreadState_Clear, PyThreadState_DeleteCurrent,
-    PyThreadState_GetInterpreter, PyThreadState_New, PyThreadState_Next, PyTuple_Check, PyTuple_CheckExact,
-    PyTuple_GetItem, PyTuple_Size, PyType_FromSpec, PyType_GenericAlloc, PyType_Slot, PyType_Spec,
-    PyTypeObject, PyUnicode_AsUTF8AndSize, PyUnicode_Check, PyUnicode_DecodeLatin1,
+    PyObject_Vectorcall, PyStatus_Exception, PyThread_get_thread_ident, PyThreadState, PyThreadState_Clear,
+    PyThreadState_DeleteCurrent, PyThreadState_GetInterpreter, PyThreadState_New, PyThreadState_Next,
+    PyTuple_Check, PyTuple_CheckExact, PyTuple_GetItem, PyTuple_Size, PyType_FromSpec, PyType_GenericAlloc,
+    PyType_Slot, PyType_Spec, PyTypeObject, PyUnicode_AsUTF8AndSize, PyUnicode_Check, PyUnicode_DecodeLatin1,
     PyUnicode_FromStringAndSize, PyUnicode_InternInPlace,
 };
