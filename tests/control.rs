@@ -376,6 +376,7 @@ fn it_is_alive_while_the_reactor_turns() {
     site.reactor.take().unwrap().send(()).unwrap();
     let dead = (0..).find_map(|_| Some(site.get("/healthz")).filter(|answer| answer.status() == 503));
     assert_eq!(dead.unwrap().body, "the reactor does not turn\n");
+    assert_eq!(site.get("/readyz").body, "the reactor does not turn\n");
     assert_eq!(site.get("/status").status(), 200);
 }
 

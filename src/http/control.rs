@@ -86,7 +86,8 @@ impl Control {
     pub fn open<O: Overseen>(address: &ControlAddress, overseen: O, reactor: Handle) -> Result<Self, String> {
         let listener = Listener::open_private(&address.to_bind(), BACKLOG)
             .map_err(|error| format!("--control: {error}"))?;
-        tracing::info!("Control socket on {}", listener.describe());
+        let actual = listener.local_address().map(ControlAddress::Loopback);
+        tracing::info!("Control socket on {}", actual.as_ref().unwrap_or(address));
         Self::start(listener, overseen, reactor)
             .map_err(|error| format!("--control {address}: cannot serve there: {error}"))
     }

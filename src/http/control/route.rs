@@ -102,19 +102,40 @@ async fn read<O: Overseen>(page: Page, room: &Room<O>) -> Response {
         Page::Metrics => {
             response(StatusCode::OK, metrics::CONTENT_TYPE, metrics(&room.overseen.census(), resident()))
         }
-        // A turn of the reactor that serves requests, which an empty task needs.
-        Page::Alive => match timeout(TURN, room.reactor.spawn(async {})).await {
-            Ok(Ok(())) => response(StatusCode::OK, PLAIN, "alive\n"),
-            _ => response(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "the reactor does not turn\n"),
+        Page::Alive => match turns(room).await {
+            Turns::Yes => response(StatusCode::OK, PLAIN, "alive\n"),
+            Turns::No => response(StatusCode::SERVICE_UNAVAILABLE, PLAIN, STILL),
         },
         Page::Ready => {
             let census = room.overseen.census();
-            match (census.is_ready(), census.stopping) {
-                (true, _) => response(StatusCode::OK, PLAIN, "ready\n"),
-                (false, true) => response(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "stopping\n"),
-                (false, false) => response(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "no interpreter serves\n"),
+            let unready = |why| response(StatusCode::SERVICE_UNAVAILABLE, PLAIN, why);
+            if census.stopping {
+                unready("stopping\n")
+            } else if !census.is_ready() {
+                unready("no interpreter serves\n")
+            } else if turns(room).await == Turns::No {
+                // Interpreters that serve are fed by it.
+                unready(STILL)
+            } else {
+                response(StatusCode::OK, PLAIN, "ready\n")
             }
         }
+    }
+}
+
+const STILL: &str = "the reactor does not turn\n";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turns {
+    Yes,
+    No,
+}
+
+/// Whether the reactor that serves requests does: an empty task needs a turn of it.
+async fn turns<O>(room: &Room<O>) -> Turns {
+    match timeout(TURN, room.reactor.spawn(async {})).await {
+        Ok(Ok(())) => Turns::Yes,
+        _ => Turns::No,
     }
 }
 
