@@ -64,7 +64,7 @@ pub(super) enum Sent {
 impl From<NoReader> for Sent {
     fn from(why: NoReader) -> Self {
         match why {
-            NoReader::ClientGone => Self::Unwanted,
+            NoReader::ClientGone | NoReader::Revoked => Self::Unwanted,
             NoReader::Discarded => Self::Discarded,
         }
     }
