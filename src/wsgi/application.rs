@@ -148,8 +148,8 @@ impl Tools {
 
     fn serve(&mut self, at: Attached<'_>, exchange: Exchange, line: &mut dyn Line) {
         let Exchange { mut request, reply } = exchange;
+        let body = Body::new(std::mem::replace(&mut request.body, RequestBody::Empty), &reply);
         let responder = Responder::new(reply, Arc::clone(&self.told));
-        let body = Body::new(std::mem::replace(&mut request.body, RequestBody::Empty));
         let outcome = (|| {
             let input = self.input.instance(at, Input(Arc::clone(&body)))?;
             let hints = self.hints.instance(at, EarlyHints::new(Arc::clone(&responder)))?;
@@ -212,7 +212,7 @@ impl Tools {
             }
             match send_part(at, &part, length, responder) {
                 Sent::Taken => line.offered(),
-                Sent::Unwanted | Sent::Discarded => return Ok(()),
+                Sent::Unwanted | Sent::Overdue | Sent::Discarded => return Ok(()),
                 faulty => return outcome(faulty),
             }
         }
@@ -321,7 +321,7 @@ fn close<'a>(at: Attached<'a>, parts: &Object<'a>) -> Result<(), Failure<'a>> {
 /// What the end of a body was to its responder.
 fn outcome<'a>(sent: Sent) -> Result<(), Failure<'a>> {
     match sent {
-        Sent::Taken | Sent::Unwanted | Sent::Discarded => Ok(()),
+        Sent::Taken | Sent::Unwanted | Sent::Overdue | Sent::Discarded => Ok(()),
         Sent::Beyond => {
             let what = "response body is longer than its Content-Length, and was cut";
             Err(Failure::broke(Clause::ContentLength, what))

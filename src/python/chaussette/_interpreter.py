@@ -193,6 +193,18 @@ def report(error: BaseException) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
+def stack(thread: int) -> str:
+    """Return where another thread of this interpreter is, as a traceback would show it, or nothing.
+
+    Nothing on a free-threaded build: the thread runs on meanwhile, and its frames cannot be looked at safely.
+    """
+    frame = sys._current_frames().get(thread) if not _gil_is_off() else None
+    if frame is None:
+        return ""
+    text = "Stack (most recent call last):\n" + "".join(traceback.format_stack(frame)).rstrip()
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def _is_machinery(filename: str) -> bool:
     """Tell whether code in `filename` is ours or the import system's."""
     return filename.startswith((os.path.dirname(__file__), "<frozen importlib", importlib.__path__[0]))
