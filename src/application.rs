@@ -2,6 +2,7 @@
 //!
 //! Knows neither HTTP nor Python. Fakes in `tests/support` stand behind the same traits.
 
+use crate::census::Identity;
 use crate::exchange::Exchange;
 
 /// An application on the thread that serves it. Not `Send`: it is born, serves and ends there.
@@ -9,6 +10,9 @@ pub trait Application {
     /// Serves `first`, then whatever `line` gives, until that is `None`. Each exchange is answered.
     /// One attachment to an interpreter serves the whole batch.
     fn serve(&mut self, first: Exchange, line: &mut dyn Line);
+
+    /// This thread's id, as whoever interrupts it from outside must name it.
+    fn thread(&self) -> u64;
 
     /// Ends it on its own thread. For the thread that loaded the application, all guests have ended.
     fn end(self) -> Ended;
@@ -35,7 +39,7 @@ pub enum Ended {
 /// Where an application is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Home {
-    /// In sub-interpreters with a GIL of their own, one a slot.
+    /// In sub-interpreters with a GIL of their own.
     OwnGil,
     /// In the main interpreter, shared by all threads.
     Main,
@@ -46,13 +50,13 @@ pub trait Loader: Send + Sync + 'static {
     type Application: Application;
     type Invitation: Invitation<Application = Self::Application>;
 
-    /// Called on the first thread of slot `place`, which serves and ends what it returns. May take long.
-    fn load(&self, place: usize) -> Result<Loaded<Self>, NotLoaded>
+    /// Called on the interpreter's first thread, which serves and ends what it returns. May take long.
+    fn load(&self, identity: Identity) -> Result<Loaded<Self>, NotLoaded>
     where
         Self: Sized;
 }
 
-/// A loaded application and what its slot's further threads need to join it.
+/// A loaded application and what its interpreter's further threads need to join it.
 #[derive(Debug)]
 pub struct Loaded<L: Loader> {
     pub application: L::Application,

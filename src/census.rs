@@ -1,9 +1,19 @@
 //! What is known of each interpreter and of the queue, readable by anybody without a GIL.
 //!
-//! Knows neither HTTP nor Python.
+//! Owns the records of the living, the counts of those that have ended, and the way to ask for a change of
+//! either. Knows neither HTTP nor Python. Rules: to read it waits for nobody who runs Python; what is written for
+//! each request is written by one thread, to a desk of its own.
 
+mod commands;
+mod desk;
+mod record;
+mod roster;
 mod view;
 
+pub use commands::{Commands, Order, Orders};
+pub use desk::{Closed, Desk, Entry};
+pub use record::{Identity, Record, Visit};
+pub use roster::{Counters, ReloadState, Roster, Whole};
 pub use view::{Census, Current, Interpreter, Queue, Reason, Reload, Stage, Totals};
 
 /// What can be asked of the supervisor while it serves.

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::application::{Home, LoadError, Loader};
 use crate::bell::Bell;
+use crate::census::Roster;
 use crate::cli::ExitStatus;
 use crate::config::{Config, Isolation};
 use crate::dispatch::{self, Dispatcher, WorkQueue};
@@ -18,7 +19,7 @@ use crate::http::{self, FrontEnd};
 use crate::listener::Listener;
 use crate::logging;
 use crate::shutdown::{Ask, Drainer, Signals, drain};
-use crate::supervisor::{Census, Crew, Ready, Supervisor};
+use crate::supervisor::{Crew, Ready, Supervisor, Toll};
 
 /// What is kept of `--graceful-timeout` for ending the interpreters after the last reply. 2 s: a Django
 /// interpreter ends in 0.1 s; its exit handlers may flush something.
@@ -105,7 +106,7 @@ pub fn run<W: Workplace>(config: &Config, workplace: &W) -> Stopped {
             return Stopped::orderly(ExitStatus::Usage);
         }
     };
-    let (dispatcher, queue) = dispatch::queue(1, config.workers.queue, Arc::new(Bell::default()));
+    let (dispatcher, queue) = dispatch::queue(config.workers.queue, Arc::new(Bell::default()));
     match http::reactor(&dispatcher) {
         Ok(reactor) => {
             let stopped = reactor.block_on(live(config, workplace, &plans, (dispatcher, queue)));
@@ -159,12 +160,12 @@ async fn live<W: Workplace>(
     let front_end = FrontEnd::new(listeners, dispatcher, config.limits, drain).behind(config.proxies.clone());
     let deadline = serve(front_end, &mut signals, &drainer, config.life.graceful_timeout).await;
 
-    let census = tokio::select! {
-        census = supervisor.drain(deadline) => census,
-        () = told_to_hurry(&mut signals) => supervisor.drain(Instant::now()).await,
+    let toll = tokio::select! {
+        toll = supervisor.drain(&queue, deadline) => toll,
+        () = told_to_hurry(&mut signals) => supervisor.drain(&queue, Instant::now()).await,
     };
     let post = config.hooks.post.as_deref();
-    let hooked = if census.stuck > 0 && plan.home == Home::Main {
+    let hooked = if toll.stuck > 0 && plan.home == Home::Main {
         // It may hold the GIL that the hook would wait for.
         post.inspect(|name| {
             tracing::warn!("hook {name} is not run: a thread is stuck in the main interpreter")
@@ -173,7 +174,7 @@ async fn live<W: Workplace>(
     } else {
         hook(config, workplace, post)
     };
-    ended(census, hooked)
+    ended(toll, hooked)
 }
 
 /// Opens every socket, or says which one cannot be had.
@@ -214,17 +215,19 @@ async fn start<W: Workplace>(
     queue: &WorkQueue,
 ) -> Result<(Supervisor, Plan, Ready), Stopped> {
     let mut plans = plans.iter().copied().peekable();
+    let roster = Roster::new(queue.clone());
     while let Some(plan) = plans.next() {
         let loader = workplace.loader(config, plan);
-        let mut supervisor = Supervisor::start(plan.crew, loader, queue.clone()).map_err(|error| {
-            tracing::error!("cannot start the threads of {} interpreters: {error}", plan.crew.slots);
-            Stopped::at_once(ExitStatus::Internal)
-        })?;
+        let mut supervisor =
+            Supervisor::start(plan.crew, loader, queue, roster.clone()).map_err(|error| {
+                tracing::error!("cannot start the threads of {} interpreters: {error}", plan.crew.slots);
+                Stopped::at_once(ExitStatus::Internal)
+            })?;
         let error = match supervisor.ready().await {
             Ok(ready) => return Ok((supervisor, plan, ready)),
             Err(error) => error,
         };
-        let census = supervisor.drain(Instant::now() + config.life.graceful_timeout.min(ENDING)).await;
+        let toll = supervisor.dismiss(Instant::now() + config.life.graceful_timeout.min(ENDING)).await;
         match (&error, plans.peek()) {
             (LoadError::Refused { extension, chain, .. }, Some(next)) => {
                 tracing::warn!(
@@ -233,15 +236,14 @@ async fn start<W: Workplace>(
                     chain.join(" > "),
                     count(next.crew.threads, "thread"),
                 );
-                queue.reopen();
             }
-            _ => return Err(not_loaded(config, &error, census)),
+            _ => return Err(not_loaded(config, &error, toll)),
         }
     }
     Err(Stopped::orderly(ExitStatus::Internal))
 }
 
-fn not_loaded(config: &Config, error: &LoadError, census: Census) -> Stopped {
+fn not_loaded(config: &Config, error: &LoadError, toll: Toll) -> Stopped {
     let application = &config.application;
     let reason = match error {
         LoadError::Refused { extension, chain, report } => format!(
@@ -255,7 +257,7 @@ fn not_loaded(config: &Config, error: &LoadError, census: Census) -> Stopped {
         LoadError::Interpreter(message) => format!(" {message}"),
     };
     logging::critical(format_args!("cannot load application {application}:{reason}"));
-    let leave = if census.abandoned + census.stuck > 0 { Leave::AtOnce } else { Leave::Orderly };
+    let leave = if toll.abandoned + toll.stuck > 0 { Leave::AtOnce } else { Leave::Orderly };
     Stopped { status: ExitStatus::Load, leave }
 }
 
@@ -341,8 +343,8 @@ fn hook_failed(name: &str, message: &str) -> Stopped {
     Stopped::at_once(ExitStatus::Internal)
 }
 
-fn ended(census: Census, hooked: Result<(), Stopped>) -> Stopped {
-    let Census { ended, abandoned, stuck } = census;
+fn ended(toll: Toll, hooked: Result<(), Stopped>) -> Stopped {
+    let Toll { ended, abandoned, stuck } = toll;
     if stuck > 0 {
         logging::critical(format_args!(
             "stopped: {} still in the application's code",

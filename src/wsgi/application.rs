@@ -33,6 +33,7 @@ const PIECE: usize = 256 * 1024;
 pub struct WsgiApplication {
     seat: Place,
     tools: Tools,
+    thread: u64,
 }
 
 /// How this thread is in its interpreter.
@@ -64,14 +65,14 @@ pub(super) struct Tools {
     start_response: Type<StartResponse>,
     input: Type<Input>,
     hints: Type<EarlyHints>,
-    number: usize,
+    number: u64,
     /// Whether the log knows that the application speaks of its connections.
     told: Arc<AtomicBool>,
 }
 
 impl WsgiApplication {
     pub(super) fn new(seat: Place, tools: Tools) -> Self {
-        Self { seat, tools }
+        Self { seat, tools, thread: crate::interp::this_thread() }
     }
 }
 
@@ -87,8 +88,12 @@ impl Application for WsgiApplication {
         });
     }
 
+    fn thread(&self) -> u64 {
+        self.thread
+    }
+
     fn end(self) -> Ended {
-        let Self { mut seat, tools } = self;
+        let Self { mut seat, tools, .. } = self;
         let number = tools.number;
         let ends = Truth::from(matches!(&seat, Place::Home(home) if home.is_own()));
         seat.attach(|at| tools.release(at, ends));
@@ -124,7 +129,7 @@ impl Tools {
             application: application.keep(),
             support: support.keep(),
             file_wrapper: file_wrapper.keep(),
-            number: surroundings.place,
+            number: surroundings.identity.number,
             told: Arc::default(),
         })
     }

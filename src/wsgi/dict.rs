@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName};
 
+use crate::census::Identity;
 use crate::config::VERSION;
 use crate::exchange::{Client, Connection, Request};
 use crate::interp::{Attached, Kept, Object, PythonError, Truth};
@@ -20,8 +21,7 @@ const REMEMBERED: usize = 256;
 /// What an interpreter tells its application about where it runs.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Surroundings {
-    /// Number of the interpreter, from 0.
-    pub(super) place: usize,
+    pub(super) identity: Identity,
     /// Another thread may call the same application object at the same time.
     pub(super) multithread: Truth,
     /// An equivalent application object may be called at the same time elsewhere.
@@ -160,7 +160,10 @@ impl Environ {
         set("wsgi.run_once", &at.boolean(Truth::False))?;
         set("wsgi.input_terminated", &at.boolean(Truth::True))?;
         set("wsgi.file_wrapper", file_wrapper)?;
-        set("chaussette.interpreter", &at.int(isize::try_from(surroundings.place).unwrap_or(isize::MAX))?)?;
+        set(
+            "chaussette.interpreter",
+            &at.int(isize::try_from(surroundings.identity.place).unwrap_or(isize::MAX))?,
+        )?;
         let (keys, values) = (Keys::new(at)?, Values::new(at)?);
         // The keys that each request sets are there already, so that its copy of the template need not grow.
         for key in keys.of_each_request() {

@@ -19,6 +19,8 @@ import traceback
 
 REFUSAL = "does not support loading in subinterpreters"
 
+#: This interpreter's number, never given twice in a process; set before `prepare`.
+number: int | None = None
 #: (extension module, import chain) of each extension that refused this interpreter, in order.
 refused: list[tuple[str, list[str]]] = []
 #: Modules whose .py was loaded in place of a refusing extension, in order.
