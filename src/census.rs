@@ -6,12 +6,14 @@
 
 mod commands;
 mod desk;
+mod overdue;
 mod record;
 mod roster;
 mod view;
 
 pub use commands::{Commands, Order, Orders};
 pub use desk::{Closed, Desk, Entry};
+pub use overdue::{Access, Overdue};
 pub use record::{Identity, Record, Visit};
 pub use roster::{Counters, ReloadState, Roster, Whole};
 pub use view::{Census, Current, Interpreter, Queue, Reason, Reload, Stage, Totals};

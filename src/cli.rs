@@ -6,6 +6,7 @@
 
 mod proxies;
 mod sockets;
+mod timeouts;
 mod values;
 
 use std::env::split_paths;
@@ -20,6 +21,7 @@ use clap::{Args, Parser};
 
 use self::proxies::ProxyArgs;
 use self::sockets::SocketArgs;
+use self::timeouts::TimeoutArgs;
 use self::values::{AddressFamily, Interpreters, Seconds, StreamOnly};
 use crate::config::{
     self, AppForm, Config, Hooks, Isolation, Life, Limits, LogLevel, LogOutput, Logs, VERSION, Workers,
@@ -108,6 +110,7 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
         sockets,
         backlog: line.sockets.backlog,
         workers: line.workers.resolve(line.limits.queue),
+        timeouts: line.timeouts.resolve(),
         life: Life { graceful_timeout: line.life.graceful_timeout.0 },
         limits: line.limits.resolve(),
         proxies,
@@ -146,6 +149,8 @@ struct Line {
     workers: WorkerArgs,
     #[command(flatten)]
     life: LifeArgs,
+    #[command(flatten)]
+    timeouts: TimeoutArgs,
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]

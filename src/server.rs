@@ -4,6 +4,7 @@
 //! prints nothing but log lines.
 
 use std::io::Write as _;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use crate::listener::Listener;
 use crate::logging;
 use crate::shutdown::{Ask, Drainer, Signals, drain};
 use crate::supervisor::{Crew, Ready, Supervisor, Toll};
+use crate::watch::{Exhausted, Stock, Watch};
 
 /// What is kept of `--graceful-timeout` for ending the interpreters after the last reply. 2 s: a Django
 /// interpreter ends in 0.1 s; its exit handlers may flush something.
@@ -145,7 +147,7 @@ async fn live<W: Workplace>(
             return Stopped::at_once(ExitStatus::Stopped);
         }
     };
-    let (mut supervisor, plan, ready) = match started {
+    let (mut supervisor, roster, plan, ready) = match started {
         Ok(started) => started,
         Err(stopped) => return stopped,
     };
@@ -157,8 +159,12 @@ async fn live<W: Workplace>(
     announce(&listeners, plan, workplace.threading(), &ready);
 
     let (drainer, drain) = drain();
+    let stock = stock(config, plan);
+    let watch = Watch::new(config.timeouts, stock, dispatcher.clone(), roster, supervisor.reports());
+    let mut watching = tokio::spawn(watch.run());
     let front_end = FrontEnd::new(listeners, dispatcher, config.limits, drain).behind(config.proxies.clone());
-    let deadline = serve(front_end, &mut signals, &drainer, config.life.graceful_timeout).await;
+    let deadline =
+        serve(front_end, (&mut signals, &mut watching), &drainer, config.life.graceful_timeout).await;
 
     let toll = tokio::select! {
         toll = supervisor.drain(&queue, deadline) => toll,
@@ -174,7 +180,32 @@ async fn live<W: Workplace>(
     } else {
         hook(config, workplace, post)
     };
-    ended(toll, hooked)
+    ended(toll, Health::of(&watching), hooked)
+}
+
+/// The task that watches the time. It ends when too many threads are stuck.
+type Watching = tokio::task::JoinHandle<Exhausted>;
+
+/// Whether the process ends because too many threads were stuck.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Health {
+    Sound,
+    Exhausted,
+}
+
+impl Health {
+    fn of(watching: &Watching) -> Self {
+        if watching.is_finished() { Self::Exhausted } else { Self::Sound }
+    }
+}
+
+/// What a stuck thread means here.
+fn stock(config: &Config, plan: Plan) -> Stock {
+    let Crew { slots, threads } = plan.crew;
+    let replaceable = plan.home == Home::OwnGil;
+    let half = if replaceable { slots / 2 } else { threads / 2 };
+    let most_stuck = config.timeouts.most_stuck.map_or(half.max(1), NonZeroUsize::get);
+    Stock { threads, replaceable, most_stuck }
 }
 
 /// Opens every socket, or says which one cannot be had.
@@ -213,7 +244,7 @@ async fn start<W: Workplace>(
     workplace: &W,
     plans: &[Plan],
     queue: &WorkQueue,
-) -> Result<(Supervisor, Plan, Ready), Stopped> {
+) -> Result<(Supervisor, Roster, Plan, Ready), Stopped> {
     let mut plans = plans.iter().copied().peekable();
     let roster = Roster::new(queue.clone());
     while let Some(plan) = plans.next() {
@@ -224,7 +255,7 @@ async fn start<W: Workplace>(
                 Stopped::at_once(ExitStatus::Internal)
             })?;
         let error = match supervisor.ready().await {
-            Ok(ready) => return Ok((supervisor, plan, ready)),
+            Ok(ready) => return Ok((supervisor, roster, plan, ready)),
             Err(error) => error,
         };
         let toll = supervisor.dismiss(Instant::now() + config.life.graceful_timeout.min(ENDING)).await;
@@ -284,7 +315,12 @@ fn count(number: usize, noun: &str) -> String {
 
 /// Serves until told to stop, then until the last reply is out or the time is up. Returns when the
 /// interpreters must have ended.
-async fn serve(front_end: FrontEnd, signals: &mut Signals, drainer: &Drainer, graceful: Duration) -> Instant {
+async fn serve(
+    front_end: FrontEnd,
+    (signals, watching): (&mut Signals, &mut Watching),
+    drainer: &Drainer,
+    graceful: Duration,
+) -> Instant {
     let mut serving = std::pin::pin!(front_end.serve());
     let ask = tokio::select! {
         failed = &mut serving => {
@@ -292,6 +328,10 @@ async fn serve(front_end: FrontEnd, signals: &mut Signals, drainer: &Drainer, gr
             return Instant::now() + QUICK;
         }
         ask = told_to_stop(signals) => ask,
+        _ = watching => {
+            logging::critical("too many threads are stuck: stopping, to be started again");
+            Ask::Graceful
+        }
     };
     if ask == Ask::Graceful {
         tracing::info!("stopping: requests in flight have {} s", graceful.as_secs_f64());
@@ -343,7 +383,7 @@ fn hook_failed(name: &str, message: &str) -> Stopped {
     Stopped::at_once(ExitStatus::Internal)
 }
 
-fn ended(toll: Toll, hooked: Result<(), Stopped>) -> Stopped {
+fn ended(toll: Toll, health: Health, hooked: Result<(), Stopped>) -> Stopped {
     let Toll { ended, abandoned, stuck } = toll;
     if stuck > 0 {
         logging::critical(format_args!(
@@ -356,5 +396,6 @@ fn ended(toll: Toll, hooked: Result<(), Stopped>) -> Stopped {
     if let Err(stopped) = hooked {
         return stopped;
     }
-    if abandoned > 0 { Stopped::at_once(ExitStatus::Stopped) } else { Stopped::orderly(ExitStatus::Stopped) }
+    let status = if health == Health::Exhausted { ExitStatus::Stuck } else { ExitStatus::Stopped };
+    if abandoned > 0 { Stopped::at_once(status) } else { Stopped::orderly(status) }
 }

@@ -71,6 +71,12 @@ impl Reply {
     pub fn revoker(&self) -> Option<Revoker> {
         self.slot.clone().map(|slot| Revoker { slot })
     }
+
+    /// Whether it was taken away from the worker.
+    #[must_use]
+    pub fn is_revoked(&self) -> bool {
+        self.slot.as_ref().is_some_and(|slot| slot.interest() == Interest::Revoked)
+    }
 }
 
 impl Revoker {

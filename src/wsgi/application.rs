@@ -82,8 +82,15 @@ impl Application for WsgiApplication {
         self.seat.attach(|at| {
             let mut next = Some(first);
             while let Some(exchange) = next {
+                // What was raised for the request before, and came too late for it, must not meet this one.
+                if line.was_interrupted() {
+                    at.forget_raised();
+                }
                 tools.serve(at, exchange, line);
                 next = line.next();
+            }
+            if line.was_interrupted() {
+                at.forget_raised();
             }
         });
     }
@@ -266,6 +273,13 @@ impl Tools {
             // The client's doing: the application could not know better than to raise.
             responder.fail(at, Fault::Client(fault.clone()));
             tracing::info!("interpreter {number}: {method} {uri}: {fault}");
+            return;
+        }
+        if responder.is_overdue(at) || failure.is_timeout(at, &self.support) {
+            // Answered and logged when its time was up. What is told here is where that found it.
+            responder.fail(at, Fault::Overdue);
+            let (what, report) = failure.told(at, &self.support);
+            tracing::info!("interpreter {number}: {method} {uri}: {what} after its --timeout\n{report}");
             return;
         }
         let client_left = responder.lost_client(at);

@@ -190,6 +190,15 @@ impl Responder {
         }
     }
 
+    /// Whether it was answered in the application's place.
+    pub(super) fn is_overdue(&self, at: Attached<'_>) -> bool {
+        match &*self.lock(at) {
+            Stage::Unstarted(reply) | Stage::Refused(reply) | Stage::Headed(reply, _) => reply.is_revoked(),
+            Stage::Sending(body, _) => body.reader() == Err(NoReader::Revoked),
+            Stage::Over => false,
+        }
+    }
+
     /// Rings the reactor for what was sent.
     fn ring(&self, at: Attached<'_>) {
         if let Stage::Sending(body, _) = &*self.lock(at) {

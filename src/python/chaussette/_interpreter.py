@@ -17,6 +17,8 @@ import sys
 import threading
 import traceback
 
+from chaussette import RequestTimeout as RequestTimeout  # found here by what interrupts a request
+
 REFUSAL = "does not support loading in subinterpreters"
 
 #: This interpreter's number, never given twice in a process; set before `prepare`.
