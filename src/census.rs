@@ -12,7 +12,7 @@ mod roster;
 mod view;
 
 pub use commands::{Commands, Order, Orders};
-pub use desk::{Closed, Desk, Entry};
+pub use desk::{Closed, Desk, Entry, Thread};
 pub use overdue::{Access, Overdue};
 pub use record::{Identity, Record, Visit};
 pub use roster::{Counters, ReloadState, Roster, Whole};
