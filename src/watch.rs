@@ -99,9 +99,11 @@ impl Watch {
                 }
             }
         }
-        if next.0.is_none() && !self.dispatcher.rest(self.cases.len()) {
-            // Somebody takes a request just now. It can be too late no sooner than this.
-            next.0 = self.limits.soonest().map(|limit| now + limit);
+        if !self.dispatcher.rest(self.cases.len())
+            && let Some(limit) = self.limits.soonest()
+        {
+            // What somebody takes just now can be too late no sooner than this.
+            next.at(now + limit);
         }
         Ok(next.0)
     }
