@@ -11,8 +11,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+mod lives;
 mod proxies;
 
+pub use self::lives::{Bounds, DEFAULT_JITTER_SHARE, Lives};
 pub use self::proxies::{ForwardedHeader, ForwardedHeaders, Proxies, ProxyProtocol, Trusted, Unbelieved};
 
 /// This release, as Python spells it (PEP 440): Cargo's own spelling is another.
@@ -88,6 +90,8 @@ pub struct Config {
     pub workers: Workers,
     /// Deadlines of the process.
     pub life: Life,
+    /// When interpreters are replaced.
+    pub lives: Lives,
     /// What a client may ask for.
     pub limits: Limits,
     /// Whose word on a request's origin is believed.
@@ -122,6 +126,8 @@ pub struct Workers {
     pub isolation: Isolation,
     /// Requests that may wait for a free worker, all interpreters together. At least one.
     pub queue: usize,
+    /// How many interpreters there may be while it runs.
+    pub bounds: Bounds,
 }
 
 impl Workers {
@@ -136,8 +142,10 @@ impl Workers {
 
 impl Default for Workers {
     fn default() -> Self {
+        let interpreters = Self::auto_interpreters();
         Self {
-            interpreters: Self::auto_interpreters(),
+            interpreters,
+            bounds: Bounds::around(interpreters),
             threads: DEFAULT_THREADS,
             isolation: Isolation::default(),
             queue: DEFAULT_QUEUE,
