@@ -109,7 +109,28 @@ pub enum LoadError {
         chain: Vec<String>,
         report: String,
     },
+    /// It was loaded, but failed the request of `--warmup`.
+    #[error("{0}")]
+    WarmUp(String),
     /// No interpreter could be made.
     #[error("{0}")]
     Interpreter(String),
+}
+
+impl LoadError {
+    /// As it continues a line that ends in a colon.
+    #[must_use]
+    pub fn told(&self) -> String {
+        match self {
+            Self::Refused { extension, chain, report } => format!(
+                " extension module {extension} refuses interpreters with their own GIL (imported through {}): use \
+                 --isolation main, or a release of it that supports them\n{report}",
+                chain.join(" > "),
+            ),
+            // A traceback begins on a line of its own; one line stays one line.
+            Self::Application { report } if report.contains('\n') => format!("\n{report}"),
+            Self::Application { report } => format!(" {report}"),
+            Self::WarmUp(message) | Self::Interpreter(message) => format!(" {message}"),
+        }
+    }
 }

@@ -80,6 +80,11 @@ impl Desk {
         self.entry.lock().clone()
     }
 
+    /// Whether nothing is in hand.
+    pub fn is_free(&self) -> bool {
+        self.entry.lock().is_none()
+    }
+
     /// Its own thread has `exchange` from `now` on. Closes what was there.
     pub fn open(&self, exchange: &Exchange, now: Instant, queued: Duration) -> Closed {
         add(&self.handed_out, 1);
