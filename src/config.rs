@@ -11,8 +11,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+mod control;
 mod proxies;
 
+pub use self::control::ControlAddress;
 pub use self::proxies::{ForwardedHeader, ForwardedHeaders, Proxies, ProxyProtocol, Trusted, Unbelieved};
 
 /// This release, as Python spells it (PEP 440): Cargo's own spelling is another.
@@ -92,6 +94,8 @@ pub struct Config {
     pub limits: Limits,
     /// Whose word on a request's origin is believed.
     pub proxies: Proxies,
+    /// Where the process can be asked and commanded, if anywhere.
+    pub control: Option<ControlAddress>,
     /// Level and destination of log lines.
     pub logs: Logs,
     /// Functions called before serving and after it.

@@ -7,14 +7,16 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use crate::application::{Home, LoadError, Loader};
 use crate::bell::Bell;
-use crate::census::Roster;
+use crate::census::{Command, Commands, Orders, Outcome, Roster};
 use crate::cli::ExitStatus;
 use crate::config::{Config, Isolation};
 use crate::dispatch::{self, Dispatcher, WorkQueue};
+use crate::http::control::Control;
 use crate::http::{self, FrontEnd};
 use crate::listener::Listener;
 use crate::logging;
@@ -131,16 +133,23 @@ async fn live<W: Workplace>(
         Ok(listeners) => listeners,
         Err(stopped) => return stopped,
     };
-    let mut signals = match Signals::install() {
+    let signals = match Signals::install() {
         Ok(signals) => signals,
         Err(error) => {
             logging::critical(format_args!("cannot watch signals: {error}"));
             return Stopped::orderly(ExitStatus::Internal);
         }
     };
+    let roster = Roster::new(queue.clone());
+    let (commands, orders) = Commands::channel();
+    let _control = match control(config, (roster.clone(), commands)) {
+        Ok(control) => control,
+        Err(stopped) => return stopped,
+    };
+    let mut asks = Asks { signals, orders: Some(orders) };
     let started = tokio::select! {
-        started = start(config, workplace, plans, &queue) => started,
-        _ = told_to_stop(&mut signals) => {
+        started = start(config, workplace, plans, (&queue, &roster)) => started,
+        _ = told_to_stop(&mut asks) => {
             tracing::info!("stopped while the application was being loaded");
             return Stopped::at_once(ExitStatus::Stopped);
         }
@@ -158,11 +167,12 @@ async fn live<W: Workplace>(
 
     let (drainer, drain) = drain();
     let front_end = FrontEnd::new(listeners, dispatcher, config.limits, drain).behind(config.proxies.clone());
-    let deadline = serve(front_end, &mut signals, &drainer, config.life.graceful_timeout).await;
+    let stopping = (&drainer, &roster);
+    let deadline = serve(front_end, &mut asks, stopping, config.life.graceful_timeout).await;
 
     let toll = tokio::select! {
         toll = supervisor.drain(&queue, deadline) => toll,
-        () = told_to_hurry(&mut signals) => supervisor.drain(&queue, Instant::now()).await,
+        () = told_to_hurry(&mut asks.signals) => supervisor.drain(&queue, Instant::now()).await,
     };
     let post = config.hooks.post.as_deref();
     let hooked = if toll.stuck > 0 && plan.home == Home::Main {
@@ -186,6 +196,15 @@ fn adopt(config: &Config) -> Result<Vec<Listener>, Stopped> {
         })
     };
     config.sockets.iter().map(open).collect()
+}
+
+/// Opens the control socket, if there shall be one.
+fn control(config: &Config, overseen: (Roster, Commands)) -> Result<Option<Control>, Stopped> {
+    let open = |address| Control::open(address, overseen, Handle::current());
+    config.control.as_ref().map(open).transpose().map_err(|error| {
+        logging::critical(error);
+        Stopped::orderly(ExitStatus::Socket)
+    })
 }
 
 /// The ways to run the application, in the order to try them.
@@ -212,11 +231,12 @@ async fn start<W: Workplace>(
     config: &Config,
     workplace: &W,
     plans: &[Plan],
-    queue: &WorkQueue,
+    (queue, roster): (&WorkQueue, &Roster),
 ) -> Result<(Supervisor, Plan, Ready), Stopped> {
     let mut plans = plans.iter().copied().peekable();
-    let roster = Roster::new(queue.clone());
     while let Some(plan) = plans.next() {
+        let slots = plan.crew.slots;
+        roster.tell(|whole| (whole.wanted, whole.least, whole.most) = (slots, slots, slots));
         let loader = workplace.loader(config, plan);
         let mut supervisor =
             Supervisor::start(plan.crew, loader, queue, roster.clone()).map_err(|error| {
@@ -284,22 +304,28 @@ fn count(number: usize, noun: &str) -> String {
 
 /// Serves until told to stop, then until the last reply is out or the time is up. Returns when the
 /// interpreters must have ended.
-async fn serve(front_end: FrontEnd, signals: &mut Signals, drainer: &Drainer, graceful: Duration) -> Instant {
+async fn serve(
+    front_end: FrontEnd,
+    asks: &mut Asks,
+    (drainer, roster): (&Drainer, &Roster),
+    graceful: Duration,
+) -> Instant {
     let mut serving = std::pin::pin!(front_end.serve());
     let ask = tokio::select! {
         failed = &mut serving => {
             tracing::error!("the front end ended by itself: {failed:?}");
             return Instant::now() + QUICK;
         }
-        ask = told_to_stop(signals) => ask,
+        ask = told_to_stop(asks) => ask,
     };
+    roster.tell(|whole| whole.stopping = true);
     if ask == Ask::Graceful {
         tracing::info!("stopping: requests in flight have {} s", graceful.as_secs_f64());
         drainer.drain();
         let deadline = Instant::now() + graceful;
         tokio::select! {
             _ = &mut serving => return deadline,
-            () = told_to_hurry(signals) => {}
+            () = told_to_hurry(&mut asks.signals) => {}
             () = tokio::time::sleep_until(deadline - ENDING.min(graceful / 2)) => {
                 tracing::warn!("requests are still in flight: their connections are closed");
                 drainer.quick();
@@ -314,13 +340,36 @@ async fn serve(front_end: FrontEnd, signals: &mut Signals, drainer: &Drainer, gr
     Instant::now() + QUICK
 }
 
-async fn told_to_stop(signals: &mut Signals) -> Ask {
-    loop {
-        match signals.next().await {
-            Ask::Ignored(name) => tracing::warn!("{name} has no effect: ignored"),
-            stop => return stop,
+/// Who can ask for something while the process lives.
+struct Asks {
+    signals: Signals,
+    /// None once it stops: whoever commands then is told so.
+    orders: Option<Orders>,
+}
+
+async fn told_to_stop(asks: &mut Asks) -> Ask {
+    let Asks { signals, orders } = asks;
+    let order = async |orders: &mut Option<Orders>| match orders {
+        Some(orders) => orders.next().await,
+        None => std::future::pending().await,
+    };
+    let ask = loop {
+        tokio::select! {
+            asked = signals.next() => match asked {
+                Ask::Ignored(name) => tracing::warn!("{name} has no effect: ignored"),
+                stop => break stop,
+            },
+            Some(order) = order(orders) => match order.command {
+                Command::Stop => {
+                    order.answer(Outcome::Accepted("stopping".to_owned()));
+                    break Ask::Graceful;
+                }
+                _ => order.answer(Outcome::Refused("interpreters are not replaced yet: restart the process".to_owned())),
+            },
         }
-    }
+    };
+    *orders = None;
+    ask
 }
 
 async fn told_to_hurry(signals: &mut Signals) {
