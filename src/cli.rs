@@ -7,6 +7,7 @@
 mod control;
 mod proxies;
 mod sockets;
+mod timeouts;
 mod values;
 
 use std::env::split_paths;
@@ -23,6 +24,7 @@ use self::control::ControlArgs;
 pub use self::control::{Form, Question};
 use self::proxies::ProxyArgs;
 use self::sockets::SocketArgs;
+use self::timeouts::TimeoutArgs;
 use self::values::{AddressFamily, Interpreters, Seconds, StreamOnly};
 use crate::config::{
     self, AppForm, Config, Hooks, Isolation, Life, Limits, LogLevel, LogOutput, Logs, VERSION, Workers,
@@ -117,6 +119,7 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
         sockets,
         backlog: line.sockets.backlog,
         workers: line.workers.resolve(line.limits.queue),
+        timeouts: line.timeouts.resolve(),
         life: Life { graceful_timeout: line.life.graceful_timeout.0 },
         limits: line.limits.resolve(),
         proxies,
@@ -156,6 +159,8 @@ struct Line {
     workers: WorkerArgs,
     #[command(flatten)]
     life: LifeArgs,
+    #[command(flatten)]
+    timeouts: TimeoutArgs,
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]

@@ -13,9 +13,11 @@ use std::time::Duration;
 
 mod control;
 mod proxies;
+mod timeouts;
 
 pub use self::control::ControlAddress;
 pub use self::proxies::{ForwardedHeader, ForwardedHeaders, Proxies, ProxyProtocol, Trusted, Unbelieved};
+pub use self::timeouts::{DEFAULT_QUEUE_TIMEOUT, DEFAULT_TIMEOUT_GRACE, Timeouts};
 
 /// This release, as Python spells it (PEP 440): Cargo's own spelling is another.
 pub const VERSION: &str = "2.0.0a1";
@@ -90,6 +92,8 @@ pub struct Config {
     pub workers: Workers,
     /// Deadlines of the process.
     pub life: Life,
+    /// Deadlines of requests.
+    pub timeouts: Timeouts,
     /// What a client may ask for.
     pub limits: Limits,
     /// Whose word on a request's origin is believed.

@@ -4,6 +4,7 @@
 //! prints nothing but log lines.
 
 use std::io::Write as _;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use crate::listener::Listener;
 use crate::logging;
 use crate::shutdown::{Ask, Drainer, Signals, drain};
 use crate::supervisor::{Crew, Ready, Supervisor, Toll};
+use crate::watch::{Exhausted, Stock, Watch};
 
 /// What is kept of `--graceful-timeout` for ending the interpreters after the last reply. 2 s: a Django
 /// interpreter ends in 0.1 s; its exit handlers may flush something.
@@ -166,9 +168,12 @@ async fn live<W: Workplace>(
     announce(&listeners, plan, workplace.threading(), &ready);
 
     let (drainer, drain) = drain();
+    let stock = stock(config, plan);
+    let watch = Watch::new(config.timeouts, stock, dispatcher.clone(), roster.clone(), supervisor.reports());
+    let mut watching = tokio::spawn(watch.run());
     let front_end = FrontEnd::new(listeners, dispatcher, config.limits, drain).behind(config.proxies.clone());
     let stopping = (&drainer, &roster);
-    let deadline = serve(front_end, &mut asks, stopping, config.life.graceful_timeout).await;
+    let deadline = serve(front_end, (&mut asks, &mut watching), stopping, config.life.graceful_timeout).await;
 
     let toll = tokio::select! {
         toll = supervisor.drain(&queue, deadline) => toll,
@@ -184,7 +189,32 @@ async fn live<W: Workplace>(
     } else {
         hook(config, workplace, post)
     };
-    ended(toll, hooked)
+    ended(toll, Health::of(&watching), hooked)
+}
+
+/// The task that watches the time. It ends when too many threads are stuck.
+type Watching = tokio::task::JoinHandle<Exhausted>;
+
+/// Whether the process ends because too many threads were stuck.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Health {
+    Sound,
+    Exhausted,
+}
+
+impl Health {
+    fn of(watching: &Watching) -> Self {
+        if watching.is_finished() { Self::Exhausted } else { Self::Sound }
+    }
+}
+
+/// What a stuck thread means here.
+fn stock(config: &Config, plan: Plan) -> Stock {
+    let Crew { slots, threads } = plan.crew;
+    let replaceable = plan.home == Home::OwnGil;
+    let half = if replaceable { slots / 2 } else { threads / 2 };
+    let most_stuck = config.timeouts.most_stuck.map_or(half.max(1), NonZeroUsize::get);
+    Stock { threads, replaceable, most_stuck }
 }
 
 /// Opens every socket, or says which one cannot be had.
@@ -306,7 +336,7 @@ fn count(number: usize, noun: &str) -> String {
 /// interpreters must have ended.
 async fn serve(
     front_end: FrontEnd,
-    asks: &mut Asks,
+    (asks, watching): (&mut Asks, &mut Watching),
     (drainer, roster): (&Drainer, &Roster),
     graceful: Duration,
 ) -> Instant {
@@ -317,6 +347,10 @@ async fn serve(
             return Instant::now() + QUICK;
         }
         ask = told_to_stop(asks) => ask,
+        _ = watching => {
+            logging::critical("too many threads are stuck: stopping, to be started again");
+            Ask::Graceful
+        }
     };
     roster.tell(|whole| whole.stopping = true);
     if ask == Ask::Graceful {
@@ -392,7 +426,7 @@ fn hook_failed(name: &str, message: &str) -> Stopped {
     Stopped::at_once(ExitStatus::Internal)
 }
 
-fn ended(toll: Toll, hooked: Result<(), Stopped>) -> Stopped {
+fn ended(toll: Toll, health: Health, hooked: Result<(), Stopped>) -> Stopped {
     let Toll { ended, abandoned, stuck } = toll;
     if stuck > 0 {
         logging::critical(format_args!(
@@ -405,5 +439,6 @@ fn ended(toll: Toll, hooked: Result<(), Stopped>) -> Stopped {
     if let Err(stopped) = hooked {
         return stopped;
     }
-    if abandoned > 0 { Stopped::at_once(ExitStatus::Stopped) } else { Stopped::orderly(ExitStatus::Stopped) }
+    let status = if health == Health::Exhausted { ExitStatus::Stuck } else { ExitStatus::Stopped };
+    if abandoned > 0 { Stopped::at_once(status) } else { Stopped::orderly(status) }
 }

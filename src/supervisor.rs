@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, timeout_at};
 
 use crate::application::{Ended, LoadError, Loader};
@@ -36,6 +36,7 @@ pub struct Toll {
 pub struct Supervisor {
     lives: Vec<(Arc<Record>, Member)>,
     reports: UnboundedReceiver<Report>,
+    sender: UnboundedSender<Report>,
     roster: Roster,
 }
 
@@ -66,7 +67,12 @@ impl Supervisor {
             }
             .start()?;
         }
-        Ok(Self { lives, reports, roster })
+        Ok(Self { lives, reports, sender, roster })
+    }
+
+    /// Where to report what happens to an interpreter.
+    pub fn reports(&self) -> UnboundedSender<Report> {
+        self.sender.clone()
     }
 
     /// Waits until every interpreter serves. After the first failure the rest is not waited for.
@@ -83,7 +89,7 @@ impl Supervisor {
                 Some(Report::Ended { ended: Ended::Abandoned(why), .. }) => {
                     return Err(LoadError::Interpreter(why));
                 }
-                Some(Report::Ending { .. } | Report::Ended { .. }) => {}
+                Some(Report::Ending { .. } | Report::Ended { .. } | Report::Stuck { .. }) => {}
                 None => break,
             }
         }

@@ -3,6 +3,8 @@
 //! Owns the life of a thread at the queue: load or join, serve, end. Knows neither HTTP nor Python.
 //! Each thread ends or is reported: every step sends a [`Report`] to the supervisor.
 
+mod guests;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
@@ -10,7 +12,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::application::{Application, Ended, Invitation, Line, LoadError, Loaded, Loader, NotLoaded};
+use self::guests::Guests;
+use crate::application::{Application, Ended, Line, LoadError, Loaded, Loader, NotLoaded};
 use crate::census::{Record, Stage};
 use crate::dispatch::{Member, Seat};
 use crate::exchange::Exchange;
@@ -26,6 +29,8 @@ pub enum Report {
     Serving { number: u64, name: String, took: Duration },
     /// It could not be loaded.
     Failed { number: u64, error: LoadError, ended: Ended },
+    /// It does not come back from the application's code.
+    Stuck { number: u64 },
     /// It takes no more requests and has none in hand; its exit handlers may take their time.
     Ending { number: u64 },
     /// All its threads are done.
@@ -65,45 +70,31 @@ impl<L: Loader> Life<L> {
             Ok(loaded) => loaded,
             Err(NotLoaded { error, ended }) => return Report::Failed { number, error, ended },
         };
-        let guests = match self.invite(&invitation) {
-            Ok(guests) => guests,
-            Err(error) => {
+        let guests = Guests::new(record, self.member.clone(), invitation);
+        for _ in 1..self.threads {
+            if let Err(error) = guests.invite() {
                 tracing::warn!("interpreter {number} serves on fewer threads: cannot start one: {error}");
-                Vec::new()
             }
-        };
+        }
+        record.give_access(Box::new(Arc::clone(&guests)));
         let took = record.loaded();
         record.reach(Stage::Serving);
         let _ = self.reports.send(Report::Serving { number, name, took });
         let application = serve(application, &self.member, record);
         // Guests leave with this thread; one that is stuck keeps its interpreter from ending, and the
         // supervisor's deadline then speaks for both.
-        for guest in guests {
-            let _ = guest.join();
-        }
+        guests.join();
         record.reach(Stage::Ending);
         let _ = self.reports.send(Report::Ending { number });
         record.close_door();
+        // One that came in at the last moment leaves at once.
+        guests.join();
         Report::Ended { number, ended: application.end() }
-    }
-
-    fn invite(&self, invitation: &L::Invitation) -> std::io::Result<Vec<JoinHandle<()>>> {
-        (1..self.threads).map(|guest| self.guest(guest, invitation.clone())).collect()
-    }
-
-    fn guest(&self, guest: usize, invitation: L::Invitation) -> std::io::Result<JoinHandle<()>> {
-        let (record, member) = (Arc::clone(&self.record), self.member.clone());
-        let number = record.number();
-        thread(&format!("interpreter-{number}.{guest}"), move || match invitation.join() {
-            Ok(application) => {
-                serve(application, &member, &record).end();
-            }
-            Err(error) => tracing::error!("interpreter {number}: thread {guest} cannot serve: {error}"),
-        })
     }
 }
 
-fn thread(name: &str, life: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
+/// A thread that may run Python.
+pub fn thread(name: &str, life: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
     Builder::new().name(name.to_owned()).stack_size(STACK).spawn(life)
 }
 
@@ -128,6 +119,10 @@ fn serve<A: Application>(mut application: A, member: &Member, record: &Record) -
 impl Line for Seat {
     fn next(&mut self) -> Option<Exchange> {
         self.take()
+    }
+
+    fn was_interrupted(&mut self) -> bool {
+        Seat::was_interrupted(self)
     }
 
     fn offered(&mut self) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use chaussette::cli::{ExitStatus, Form, Outcome, Question, main, parse};
 use chaussette::config::{
     Address, AppForm, Config, ControlAddress, Family, ForwardedHeader, ForwardedHeaders, Hooks, Isolation,
-    Life, Limits, LogLevel, LogOutput, Logs, Proxies, ProxyProtocol, Trusted, Unbelieved, Workers,
+    Life, Limits, LogLevel, LogOutput, Logs, Proxies, ProxyProtocol, Timeouts, Trusted, Unbelieved, Workers,
 };
 
 fn argv(words: &str) -> Vec<OsString> {
@@ -61,6 +61,12 @@ fn no_words_give_the_defaults() {
             isolation: Isolation::Auto,
             queue: 1024,
         },
+        timeouts: Timeouts {
+            request: None,
+            grace: Duration::from_secs(5),
+            queue: Some(Duration::from_secs(60)),
+            most_stuck: None,
+        },
         life: Life { graceful_timeout: Duration::from_secs(25) },
         limits: Limits {
             max_body: Some(1 << 30),
@@ -88,7 +94,7 @@ fn no_words_give_the_defaults() {
 #[test]
 fn each_option_sets_its_setting() {
     let words = "--host ::1 --port 0 --backlog 5 --interpreters 3 --threads 4 --isolation own-gil --factory \
-        --queue 7 --graceful-timeout 0.5 --max-body 0 --max-header-size 8192 --max-headers 9 \
+        --queue 7 --graceful-timeout 0.5 --timeout 30 --timeout-grace 0.5 --queue-timeout 0 --max-stuck 3 --max-body 0 --max-header-size 8192 --max-headers 9 \
         --header-timeout 1 --body-timeout 2 --min-rate 0 --keep-alive 0 --forwarded-allow-ips 10.1.2.3/8,unix \
         --forwarded-headers X-Forwarded-For,x-forwarded-proto --clear-untrusted-proxy-headers --proxy-protocol v2 \
         --control unix:/c --log-level debug --log-output /log \
@@ -106,6 +112,12 @@ fn each_option_sets_its_setting() {
             threads: NonZeroUsize::new(4).unwrap(),
             isolation: Isolation::OwnGil,
             queue: 7,
+        },
+        timeouts: Timeouts {
+            request: Some(Duration::from_secs(30)),
+            grace: Duration::from_millis(500),
+            queue: None,
+            most_stuck: NonZeroUsize::new(3),
         },
         life: Life { graceful_timeout: Duration::from_millis(500) },
         limits: Limits {
@@ -426,6 +438,7 @@ fn help_groups_the_options_and_tells_their_defaults() {
         "Sockets:",
         "Workers:",
         "Life:",
+        "Timeouts:",
         "Limits:",
         "Proxies:",
         "Control:",
