@@ -4,6 +4,7 @@
 //! `Config` that needs no further check. Names clap, which nobody else does; opens nothing and
 //! starts nothing. Rule: a mistake is told in one line that names the option, the value and the cure.
 
+mod backend;
 mod proxies;
 mod sockets;
 mod values;
@@ -18,6 +19,7 @@ use std::path::Path;
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, Parser};
 
+use self::backend::BackendArgs;
 use self::proxies::ProxyArgs;
 use self::sockets::SocketArgs;
 use self::values::{AddressFamily, Interpreters, Seconds, StreamOnly};
@@ -85,13 +87,15 @@ pub fn main(argv: Vec<OsString>, run: impl FnOnce(Config) -> ExitStatus) -> i32 
 /// Makes the settings of the words and of `LISTEN_PID` and `LISTEN_FDS`, read through `env`.
 pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Result<Config, Outcome> {
     let argv0 = argv.first().map_or_else(|| PROGRAM.into(), |name| name.to_string_lossy().into_owned());
-    let line = Line::try_parse_from(argv).map_err(|error| match error.kind() {
+    let (line, named): (Line, _) = backend::read(argv).map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Outcome::Text(error.render().to_string()),
         _ => usage(&one_line(&error)),
     })?;
     let (sockets, mut notices) =
         line.sockets.resolve(line.compatible.address_family, env).map_err(|mistake| usage(&mistake))?;
     let (proxies, odd) = line.proxies.resolve().map_err(|mistake| usage(&mistake))?;
+    notices.extend(odd);
+    let (backend, odd) = line.backend.resolve(named);
     notices.extend(odd);
     Ok(Config {
         argv0,
@@ -107,6 +111,7 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
             .collect(),
         sockets,
         backlog: line.sockets.backlog,
+        backend,
         workers: line.workers.resolve(line.limits.queue),
         life: Life { graceful_timeout: line.life.graceful_timeout.0 },
         limits: line.limits.resolve(),
@@ -142,6 +147,8 @@ struct Line {
     arguments: Vec<String>,
     #[command(flatten)]
     sockets: SocketArgs,
+    #[command(flatten)]
+    backend: BackendArgs,
     #[command(flatten)]
     workers: WorkerArgs,
     #[command(flatten)]

@@ -11,8 +11,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+mod backend;
 mod proxies;
 
+pub use self::backend::{Backend, INTERPRETERS, Patching};
 pub use self::proxies::{ForwardedHeader, ForwardedHeaders, Proxies, ProxyProtocol, Trusted, Unbelieved};
 
 /// This release, as Python spells it (PEP 440): Cargo's own spelling is another.
@@ -84,6 +86,8 @@ pub struct Config {
     pub sockets: Vec<Address>,
     /// Connections the kernel queues on a socket that we bind. An adopted socket keeps its own.
     pub backlog: u32,
+    /// Which server answers on them.
+    pub backend: Backend,
     /// Interpreters, threads and the queue before them.
     pub workers: Workers,
     /// Deadlines of the process.

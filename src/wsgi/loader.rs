@@ -112,7 +112,9 @@ fn surroundings(settings: &Settings, place: usize) -> Surroundings {
 fn load(at: Attached<'_>, settings: &Settings, place: usize) -> Result<(Tools, String), LoadError> {
     let support = prepare(at, settings).map_err(|error| LoadError::Interpreter(error.message()))?;
     let kept = support.keep();
-    let loaded = import(at, settings, &kept).and_then(|application| {
+    // Before the import: an application may ask for it there.
+    let numbered = at.int(place.cast_signed()).and_then(|number| at.set_attribute(&kept, c"place", &number));
+    let loaded = numbered.and_then(|()| import(at, settings, &kept)).and_then(|application| {
         let name = application.display();
         let tools = Tools::new(at, application, kept.get(at), surroundings(settings, place))?;
         Ok((tools, name))
