@@ -1,34 +1,33 @@
-"""bjoern: a small server in C on libev; one request at a time."""
+"""bjoern: a small server in C on libev; one request at a time.
+
+Owns how its loop is ended, for which it has no function: libev takes SIGINT, accepts no more, and returns once every
+connection is closed. Python's own handlers do not run from then on.
+"""
 
 from __future__ import annotations
 
 import _thread
+import contextlib
+import os
 import signal
-import sys
+import socket
 import threading
 import time
 from collections.abc import Sequence
-from types import FrameType
+from pathlib import Path
 from typing import Any
 
 from chaussette.backend import Backend, BackendError, Listening, Settings
 
-#: Whose handler ends bjoern's loop. It has no function for that; SIGWINCH is ignored by whoever does not draw.
-_SIGNAL = signal.SIGWINCH
+#: Seconds between two looks while its loop is being ended.
+_LOOK = 0.02
 
-#: Seconds between two attempts.
-_AGAIN = 0.05
-
-# The thread that ends the loop must be a real one, whatever has been patched.
+# A real thread that really sleeps, whatever has been patched.
 _start_thread, _sleep = _thread.start_new_thread, time.sleep
 
 
-class _Ended(BaseException):
-    """Raised through bjoern's loop to end it."""
-
-
 class BjoernBackend(Backend):
-    """bjoern on one socket, on the main thread: nothing else ends its loop but a signal handler that raises."""
+    """bjoern on one socket, on the main thread."""
 
     package = "bjoern"
     heeds = frozenset({"graceful-timeout"})
@@ -41,7 +40,7 @@ class BjoernBackend(Backend):
         if len(sockets) != 1:
             raise BackendError(f"backend bjoern: it serves one socket, not {len(sockets)}: leave the others out")
         self._application, self._sock = application, sockets[0]
-        self._frame: FrameType | None = None
+        self._name = self._sock.getsockname()
         self._stopping = self._serving = False
 
     def serve_forever(self) -> None:
@@ -49,18 +48,22 @@ class BjoernBackend(Backend):
 
         if threading.current_thread() is not threading.main_thread():
             raise BackendError("backend bjoern: it serves on the main thread only: use another one in a thread")
-        before: Any = signal.signal(_SIGNAL, self._handle)
-        self._frame = sys._getframe()
+        if self._sock.family != socket.AF_UNIX:
+            # What it accepts has it from here. It writes head and body apart, so that without it an answer on a
+            # kept-alive connection takes the 40 ms of a delayed acknowledgement.
+            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # libev takes the signal over. Ignored, it does no harm before and after.
+        before: Any = signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._serving = True
         try:
             if not self._stopping:
                 bjoern.server_run(self._sock, self._application)
-        except _Ended:
-            pass
         finally:
             self._serving = False
-            signal.signal(_SIGNAL, before or signal.SIG_DFL)
+            signal.signal(signal.SIGINT, before)
             self._sock.close()
+        if not self._stopping and before is signal.default_int_handler:
+            raise KeyboardInterrupt
 
     def stop(self, seconds: float) -> None:
         if not self._stopping:
@@ -68,11 +71,43 @@ class BjoernBackend(Backend):
             _start_thread(self._end, ())
 
     def _end(self) -> None:
+        while self._serving and not _is_caught(signal.SIGINT):
+            _sleep(_LOOK)
+        if self._serving:
+            # Once: libev gives the signal back to the system, whose way with it is to end the process.
+            os.kill(os.getpid(), signal.SIGINT)
         while self._serving:
-            _thread.interrupt_main(_SIGNAL)
-            _sleep(_AGAIN)
+            self._end_reading()
+            _sleep(_LOOK)
 
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        # In the application's code it would be the application that ends: another attempt finds the loop.
-        if self._stopping and self._serving and frame is self._frame:
-            raise _Ended
+    def _end_reading(self) -> None:
+        """Let each connection of a client read an end of file: an idle one is closed, any other after its answer."""
+        for name in os.listdir("/dev/fd"):
+            with contextlib.suppress(OSError), _duplicate(int(name)) as connection:
+                mine = connection.family == self._sock.family and self._is_mine(connection.getsockname())
+                if mine and not connection.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                    connection.shutdown(socket.SHUT_RD)
+
+    def _is_mine(self, name: Any) -> bool:
+        # The listening socket may be bound to every interface: the port tells.
+        return bool(name[1] == self._name[1] if isinstance(name, tuple) else name == self._name)
+
+
+def _duplicate(descriptor: int) -> socket.socket:
+    copy = os.dup(descriptor)
+    try:
+        return socket.socket(fileno=copy)
+    except OSError:
+        os.close(copy)
+        raise
+
+
+def _is_caught(number: signal.Signals) -> bool:
+    """Tell whether this process has a handler for a signal; proc(5), SigCgt. Elsewhere than on Linux: probably."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        _sleep(10 * _LOOK)
+        return True
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,22 +24,24 @@ class CherootBackend(Backend):
             raise BackendError(f"backend cheroot: it serves one socket, not {len(sockets)}: leave the others out")
         self._sock = sockets[0]
         self._server = _server(application, self._sock, settings)
-        self._seconds: float | None = None
+        # Waits for the threads of requests, which `stop` itself must not do.
+        self._ender: threading.Thread | None = None
 
     def serve_forever(self) -> None:
-        if self._seconds is None:
+        if self._ender is None:
             self._server.prepare()
-            if self._seconds is None:
+            if self._ender is None:
                 self._server.serve()
-            self._server.ready = True
-            self._server.stop()
+            else:
+                self._server.stop()
+        self._ender.join()
         self._sock.close()
 
     def stop(self, seconds: float) -> None:
-        # `serve` looks at `ready` twice a second; its own stop() waits for the threads, which is not allowed here.
-        self._server.shutdown_timeout = seconds
-        self._seconds = seconds
-        self._server.ready = False
+        if self._ender is None:
+            self._server.shutdown_timeout = seconds
+            self._ender = threading.Thread(target=self._server.stop, name="cheroot stops")
+            self._ender.start()
 
 
 def _server(application: object, sock: Listening, settings: Settings) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+from typing import Any
 
 from chaussette import _native
 
@@ -48,6 +49,14 @@ class Listening(socket.socket):
     def setblocking(self, flag: bool, /) -> None:
         """As of any socket, but for the kernel it stays non-blocking."""
         self.settimeout(None if flag else 0.0)
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """As of any socket. Servers that write head and body apart count on TCP_NODELAY of a listener of their own."""
+        connection, address = super().accept()
+        if self.family != socket.AF_UNIX:
+            with contextlib.suppress(OSError):  # gone already
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection, address
 
     def close(self) -> None:
         """Close it here, and remove the file of a unix socket that was made here."""

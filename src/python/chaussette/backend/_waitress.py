@@ -8,6 +8,9 @@ from typing import Any
 
 from chaussette.backend import Backend, BackendError, Listening, Settings
 
+#: Seconds for its threads to end once they are told to; one that does not is in the application's code.
+_THREADS = 0.5
+
 #: Seconds between two looks whether the last answer is out, once it is time to stop.
 _LOOK = 0.05
 
@@ -46,7 +49,7 @@ class WaitressBackend(Backend):
             # A kept-alive connection gets no further request; one whose answer is out is idle.
             self._close(self._idle())
         self._close(self._channels())
-        self._server.task_dispatcher.shutdown(timeout=0)
+        self._server.task_dispatcher.shutdown(timeout=_THREADS)
         wasyncore.close_all(self._map)
 
     def stop(self, seconds: float) -> None:
