@@ -23,6 +23,7 @@ __all__ = [
     "Listening",
     "MissingPackage",
     "Settings",
+    "Stuck",
     "UnknownBackend",
     "backends",
     "get",
@@ -66,6 +67,13 @@ class UnknownBackend(BackendError, LookupError):
 
 class MissingPackage(BackendError, ImportError):
     """The package that a backend is made of is not installed."""
+
+
+class Stuck(BackendError):
+    """Threads are still in the application's code although their time is over."""
+
+    def __init__(self) -> None:
+        super().__init__("stopped: a thread is still in the application's code")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +120,10 @@ class Backend(ABC):
 
     @abstractmethod
     def serve_forever(self) -> None:
-        """Serve on the calling thread until `stop` was called and the requests in flight are answered."""
+        """Serve on the calling thread until `stop` was called and the requests in flight are answered.
+
+        Raises `Stuck` when threads of its own are then still in the application's code.
+        """
 
     @abstractmethod
     def stop(self, seconds: float) -> None:

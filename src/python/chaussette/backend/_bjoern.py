@@ -19,8 +19,8 @@ from typing import Any
 
 from chaussette.backend import Backend, BackendError, Listening, Settings
 
-#: Seconds between two looks while its loop is being ended.
-_LOOK = 0.02
+#: Seconds between two looks whether its loop is to be ended.
+_LOOK = 0.05
 
 # A real thread that really sleeps, whatever has been patched.
 _start_thread, _sleep = _thread.start_new_thread, time.sleep
@@ -57,6 +57,7 @@ class BjoernBackend(Backend):
         self._serving = True
         try:
             if not self._stopping:
+                _start_thread(self._watch, ())
                 bjoern.server_run(self._sock, self._application)
         finally:
             self._serving = False
@@ -66,15 +67,16 @@ class BjoernBackend(Backend):
             raise KeyboardInterrupt
 
     def stop(self, seconds: float) -> None:
-        if not self._stopping:
-            self._stopping = True
-            _start_thread(self._end, ())
+        self._stopping = True
 
-    def _end(self) -> None:
+    def _watch(self) -> None:
         while self._serving and not _is_caught(signal.SIGINT):
             _sleep(_LOOK)
-        if self._serving:
-            # Once: libev gives the signal back to the system, whose way with it is to end the process.
+        # A SIGINT from outside is libev's: it tells nobody, but gives the signal back to the system.
+        while self._serving and not self._stopping and _is_caught(signal.SIGINT):
+            _sleep(_LOOK)
+        if self._serving and _is_caught(signal.SIGINT):
+            # Once: after that the system's way with it is to end the process.
             os.kill(os.getpid(), signal.SIGINT)
         while self._serving:
             self._end_reading()
@@ -107,7 +109,6 @@ def _is_caught(number: signal.Signals) -> bool:
     try:
         status = Path("/proc/self/status").read_text()
     except OSError:
-        _sleep(10 * _LOOK)
         return True
     caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
     return bool(int(caught.split()[1], 16) >> (number - 1) & 1)

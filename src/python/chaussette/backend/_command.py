@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from chaussette import _interpreter
 from chaussette._native import Listener
-from chaussette.backend import Backend, BackendError, Listening, Settings, prepare
+from chaussette.backend import Backend, BackendError, Listening, Settings, Stuck, prepare
 from chaussette.util import LOG_FORMAT, configure_logger
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ _COMMON = frozenset(
 )
 
 # Before any monkey-patching: what ends the process is a real thread that really sleeps.
-_start_thread, _sleep = _thread.start_new_thread, time.sleep
+_start_thread, _sleep, _write_to = _thread.start_new_thread, time.sleep, os.write
 
 _log = logging.getLogger("chaussette")
 
@@ -72,6 +72,9 @@ def run(given: Handover) -> int:
         _log.warning(notice)
     watch = _Watch(_number(options["graceful_timeout"]))
     status = _live(given, watch)
+    if status == STUCK:
+        # Python would wait for the thread.
+        _leave_at_once(status)
     watch.ended(status)
     if _interpreter.finish_main() > watch.threads:
         _leave_at_once(status)
@@ -102,7 +105,7 @@ def _live(given: Handover, watch: _Watch) -> int:
         return leave.status
     except BackendError as error:
         _log.critical(str(error))
-        return USAGE
+        return STUCK if isinstance(error, Stuck) else USAGE
     except Exception:
         _log.critical("backend %s failed", name, exc_info=True)
         return INTERNAL
@@ -275,7 +278,7 @@ def _write(level: str, message: str) -> None:
     for handler in _log.handlers:
         stream = getattr(handler, "stream", None)
         try:
-            os.write(stream.fileno(), f"{line}\n".encode(errors="backslashreplace"))  # type: ignore[union-attr]
+            _write_to(stream.fileno(), f"{line}\n".encode(errors="backslashreplace"))  # type: ignore[union-attr]
         except (AttributeError, OSError, ValueError):
             pass
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from chaussette.backend import Backend, Listening, Settings
+from chaussette.backend import Backend, Listening, Settings, Stuck
 
 
 class GunicornBackend(Backend):
@@ -37,6 +37,9 @@ class GunicornBackend(Backend):
         self._worker.init_process()
         for sock in self._sockets:
             sock.close()
+        # What is left beside connections that wait for a request is with a thread.
+        if self._worker.nr_conns > len(self._worker.pending_conns):
+            raise Stuck
 
     def stop(self, seconds: float) -> None:
         self._config.set("graceful_timeout", math.ceil(seconds))

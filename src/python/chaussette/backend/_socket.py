@@ -17,6 +17,10 @@ from chaussette import _native
 _A_YEAR = 365 * 24 * 3600.0
 
 
+# Before any monkey-patching: eventlet's may not be called in a signal handler.
+_write = os.write
+
+
 class Listening(socket.socket):
     """A listening socket that may be shared with other processes.
 
@@ -80,7 +84,7 @@ class Wake:
     def set(self) -> None:
         """Wake the loop. Never waits; does nothing once it is closed."""
         with contextlib.suppress(OSError):  # full, so awake; or closed
-            os.write(self._writer, b"!")
+            _write(self._writer, b"!")
 
     def close(self) -> None:
         reader, writer, self._reader, self._writer = self._reader, self._writer, -1, -1

@@ -7,7 +7,7 @@ import concurrent.futures
 from collections.abc import Sequence
 from typing import Any
 
-from chaussette.backend import Backend, Listening, Settings
+from chaussette.backend import Backend, Listening, Settings, Stuck
 
 #: Seconds between two looks whether the last answer is out, once it is time to stop.
 _LOOK = 0.02
@@ -40,6 +40,8 @@ class TornadoBackend(Backend):
             self._loop.close()
         for sock in self._sockets:
             sock.close()
+        if self._in_flight > 0:
+            raise Stuck
 
     def stop(self, seconds: float) -> None:
         self._seconds = seconds

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from chaussette.backend import Backend, BackendError, Listening, Settings
+from chaussette.backend import Backend, BackendError, Listening, Settings, Stuck
 
 #: Seconds for its threads to end once they are told to; one that does not is in the application's code.
 _THREADS = 0.5
@@ -48,9 +48,12 @@ class WaitressBackend(Backend):
             wasyncore.loop(timeout=_LOOK, use_poll=True, map=self._map, count=1)
             # A kept-alive connection gets no further request; one whose answer is out is idle.
             self._close(self._idle())
+        stuck = self._busy() and any(each.requests for each in self._channels())
         self._close(self._channels())
         self._server.task_dispatcher.shutdown(timeout=_THREADS)
         wasyncore.close_all(self._map)
+        if stuck:
+            raise Stuck
 
     def stop(self, seconds: float) -> None:
         self._deadline = time.monotonic() + seconds
