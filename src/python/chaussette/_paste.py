@@ -51,9 +51,12 @@ def serve_paste(app: object, global_conf: Mapping[str, str], **settings: str) ->
 
     Each option of the command line is a key, with `_` for `-`.
     """
+    from chaussette.backend import _command
+
     status = serve(words(app, global_conf, settings))
     if status:
-        raise SystemExit(status)
+        # pserve makes every SystemExit a success. Exit handlers have been run.
+        _command.leave_at_once(status)
     return status
 
 

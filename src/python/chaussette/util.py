@@ -126,6 +126,8 @@ def create_socket(
 
     Raises ValueError for what is no address, OSError for one that cannot be had.
     """
+    import contextlib
+    import os
     import socket
 
     from chaussette import _native
@@ -141,7 +143,17 @@ def create_socket(
     }
     if family not in names:
         raise ValueError(f"{host}: use AF_INET, AF_INET6 or AF_UNIX, not {family!r}")
-    made = Listening(_native.Listener(host, port or 0, names[family], backlog))
+    with contextlib.ExitStack() as stack:
+        where = host
+        if host.startswith("fd://") and host[5:].isdigit():
+            # Adopting takes an inherited descriptor over; in a program it is somebody's who will close it.
+            with contextlib.suppress(OSError):
+                copy = os.dup(int(host[5:]))
+                stack.callback(os.close, copy)
+                where = f"fd://{copy}"
+        made = Listening(_native.Listener(where, port or 0, names[family], backlog))
+    if where != host:
+        made.described = host
     if family == socket.AF_UNIX and made.family != socket.AF_UNIX:
         made.close()
         raise ValueError(f"{host}: a unix socket is written unix:/path")

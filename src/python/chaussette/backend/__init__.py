@@ -146,15 +146,19 @@ def get(name: str) -> type[Backend]:
     """
     name = name.lower()
     if name in _registered:
-        return _registered[name]
+        return _checked(name, _registered[name])
     if name in _BUILT_IN:
         module, _, attribute = _BUILT_IN[name].partition(":")
         found: type[Backend] = getattr(importlib.import_module(f"chaussette.backend.{module}"), attribute)
     else:
         found = _of_another_package(name)
+    _registered[name] = _checked(name, found)
+    return found
+
+
+def _checked(name: str, found: type[Backend]) -> type[Backend]:
     if not callable(getattr(found, "serve_forever", None)) or not callable(getattr(found, "stop", None)):
         raise BackendError(f"backend {name}: {found!r} is no class with serve_forever() and stop(seconds)")
-    _registered[name] = found
     return found
 
 

@@ -74,10 +74,10 @@ def run(given: Handover) -> int:
     status = _live(given, watch)
     if status == STUCK:
         # Python would wait for the thread.
-        _leave_at_once(status)
+        leave_at_once(status)
     watch.ended(status)
     if _interpreter.finish_main() > watch.threads:
-        _leave_at_once(status)
+        leave_at_once(status)
     return status
 
 
@@ -239,7 +239,7 @@ class _Watch:
         server = self._server
         if server is None:
             _write("INFO", "stopped while the application was being loaded")
-            _leave_at_once(STOPPED)
+            leave_at_once(STOPPED)
         seconds = 0.0 if quick else self._seconds
         _write("INFO", "stopping at once" if quick else f"stopping: requests in flight have {seconds:g} s")
         self._limit(_QUICK if quick else seconds + _CLOSING, STUCK)
@@ -283,7 +283,8 @@ def _write(level: str, message: str) -> None:
             pass
 
 
-def _leave_at_once(status: int) -> NoReturn:
+def leave_at_once(status: int) -> NoReturn:
+    """End the process without what Python does at its end."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -25,6 +25,9 @@ class EventletBackend(Backend):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # its own deprecation, which docs/migration.md tells
             import eventlet
+
+            # Here, on the main thread: what it imports of eventlet asks for that.
+            import eventlet.wsgi
         if settings.monkey:
             eventlet.monkey_patch()
 

@@ -35,6 +35,7 @@ class GunicornBackend(Backend):
 
     def serve_forever(self) -> None:
         self._worker.init_process()
+        self._worker.tmp.close()
         for sock in self._sockets:
             sock.close()
         # What is left beside connections that wait for a request is with a thread.
