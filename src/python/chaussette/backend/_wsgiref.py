@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import selectors
 import socket
+import sys
 from collections.abc import Sequence
 from socketserver import BaseServer
 from typing import Any
@@ -21,6 +22,12 @@ from chaussette.backend._socket import Wake
 class _Answer(ServerHandler):
     # What the process inherited is nobody's business in a request (PEP 3333 allows it, CGI needed it).
     os_environ = {}
+
+    def handle_error(self) -> None:
+        # wsgiref takes Ctrl-C for an error of the application, answers 500 and serves on.
+        if isinstance(sys.exception(), KeyboardInterrupt):
+            raise KeyboardInterrupt
+        super().handle_error()
 
 
 class _Request(WSGIRequestHandler):
