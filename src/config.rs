@@ -12,10 +12,14 @@ use std::str::FromStr;
 use std::time::Duration;
 
 mod backend;
+mod control;
 mod proxies;
+mod timeouts;
 
 pub use self::backend::{Backend, INTERPRETERS, Patching};
+pub use self::control::ControlAddress;
 pub use self::proxies::{ForwardedHeader, ForwardedHeaders, Proxies, ProxyProtocol, Trusted, Unbelieved};
+pub use self::timeouts::{DEFAULT_QUEUE_TIMEOUT, DEFAULT_TIMEOUT_GRACE, Timeouts};
 
 /// This release, as Python spells it (PEP 440): Cargo's own spelling is another.
 pub const VERSION: &str = "2.0.0a1";
@@ -92,10 +96,14 @@ pub struct Config {
     pub workers: Workers,
     /// Deadlines of the process.
     pub life: Life,
+    /// Deadlines of requests.
+    pub timeouts: Timeouts,
     /// What a client may ask for.
     pub limits: Limits,
     /// Whose word on a request's origin is believed.
     pub proxies: Proxies,
+    /// Where the process can be asked and commanded, if anywhere.
+    pub control: Option<ControlAddress>,
     /// Level and destination of log lines.
     pub logs: Logs,
     /// Functions called before serving and after it.

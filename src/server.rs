@@ -4,21 +4,26 @@
 //! prints nothing but log lines.
 
 use std::io::Write as _;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use crate::application::{Home, LoadError, Loader};
 use crate::bell::Bell;
+use crate::census::{Command, Commands, Orders, Outcome, Roster};
 use crate::cli::ExitStatus;
 use crate::config::{Config, Isolation};
 use crate::dispatch::{self, Dispatcher, WorkQueue};
+use crate::http::control::Control;
 use crate::http::{self, FrontEnd};
 use crate::listener::Listener;
 use crate::logging;
 use crate::shutdown::{Ask, Drainer, Signals, drain};
-use crate::supervisor::{Census, Crew, Ready, Supervisor};
+use crate::supervisor::{Crew, Ready, Supervisor, Toll};
+use crate::watch::{Exhausted, Stock, Watch};
 
 /// What is kept of `--graceful-timeout` for ending the interpreters after the last reply. 2 s: a Django
 /// interpreter ends in 0.1 s; its exit handlers may flush something.
@@ -110,7 +115,7 @@ pub fn run<W: Workplace>(config: &Config, workplace: &W) -> Stopped {
             return Stopped::orderly(ExitStatus::Usage);
         }
     };
-    let (dispatcher, queue) = dispatch::queue(1, config.workers.queue, Arc::new(Bell::default()));
+    let (dispatcher, queue) = dispatch::queue(config.workers.queue, Arc::new(Bell::default()));
     match http::reactor(&dispatcher) {
         Ok(reactor) => {
             let stopped = reactor.block_on(live(config, workplace, &plans, (dispatcher, queue)));
@@ -135,16 +140,23 @@ async fn live<W: Workplace>(
         Ok(listeners) => listeners,
         Err(stopped) => return stopped,
     };
-    let mut signals = match workplace.signals() {
+    let signals = match workplace.signals() {
         Ok(signals) => signals,
         Err(error) => {
             logging::critical(format_args!("cannot watch signals: {error}"));
             return Stopped::orderly(ExitStatus::Internal);
         }
     };
+    let roster = Roster::new(queue.clone());
+    let (commands, orders) = Commands::channel();
+    let _control = match control(config, (roster.clone(), commands)) {
+        Ok(control) => control,
+        Err(stopped) => return stopped,
+    };
+    let mut asks = Asks { signals, orders: Some(orders) };
     let started = tokio::select! {
-        started = start(config, workplace, plans, &queue) => started,
-        _ = told_to_stop(&mut signals) => {
+        started = start(config, workplace, plans, (&queue, &roster)) => started,
+        _ = told_to_stop(&mut asks) => {
             tracing::info!("stopped while the application was being loaded");
             return Stopped::at_once(ExitStatus::Stopped);
         }
@@ -161,15 +173,19 @@ async fn live<W: Workplace>(
     announce(&listeners, plan, workplace.threading(), &ready);
 
     let (drainer, drain) = drain();
+    let stock = stock(config, plan);
+    let watch = Watch::new(config.timeouts, stock, dispatcher.clone(), roster.clone(), supervisor.reports());
+    let mut watching = tokio::spawn(watch.run());
     let front_end = FrontEnd::new(listeners, dispatcher, config.limits, drain).behind(config.proxies.clone());
-    let deadline = serve(front_end, &mut signals, &drainer, config.life.graceful_timeout).await;
+    let stopping = (&drainer, &roster);
+    let deadline = serve(front_end, (&mut asks, &mut watching), stopping, config.life.graceful_timeout).await;
 
-    let census = tokio::select! {
-        census = supervisor.drain(deadline) => census,
-        () = told_to_hurry(&mut signals) => supervisor.drain(Instant::now()).await,
+    let toll = tokio::select! {
+        toll = supervisor.drain(&queue, deadline) => toll,
+        () = told_to_hurry(&mut asks.signals) => supervisor.drain(&queue, Instant::now()).await,
     };
     let post = config.hooks.post.as_deref();
-    let hooked = if census.stuck > 0 && plan.home == Home::Main {
+    let hooked = if toll.stuck > 0 && plan.home == Home::Main {
         // It may hold the GIL that the hook would wait for.
         post.inspect(|name| {
             tracing::warn!("hook {name} is not run: a thread is stuck in the main interpreter")
@@ -178,7 +194,32 @@ async fn live<W: Workplace>(
     } else {
         hook(config, workplace, post)
     };
-    ended(census, hooked)
+    ended(toll, Health::of(&watching), hooked)
+}
+
+/// The task that watches the time. It ends when too many threads are stuck.
+type Watching = tokio::task::JoinHandle<Exhausted>;
+
+/// Whether the process ends because too many threads were stuck.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Health {
+    Sound,
+    Exhausted,
+}
+
+impl Health {
+    fn of(watching: &Watching) -> Self {
+        if watching.is_finished() { Self::Exhausted } else { Self::Sound }
+    }
+}
+
+/// What a stuck thread means here.
+fn stock(config: &Config, plan: Plan) -> Stock {
+    let Crew { slots, threads } = plan.crew;
+    let replaceable = plan.home == Home::OwnGil;
+    let half = if replaceable { slots / 2 } else { threads / 2 };
+    let most_stuck = config.timeouts.most_stuck.map_or(half.max(1), NonZeroUsize::get);
+    Stock { threads, replaceable, most_stuck }
 }
 
 /// Opens every socket, or says which one cannot be had.
@@ -190,6 +231,15 @@ fn adopt(config: &Config) -> Result<Vec<Listener>, Stopped> {
         })
     };
     config.sockets.iter().map(open).collect()
+}
+
+/// Opens the control socket, if there shall be one.
+fn control(config: &Config, overseen: (Roster, Commands)) -> Result<Option<Control>, Stopped> {
+    let open = |address| Control::open(address, overseen, Handle::current());
+    config.control.as_ref().map(open).transpose().map_err(|error| {
+        logging::critical(error);
+        Stopped::orderly(ExitStatus::Socket)
+    })
 }
 
 /// The ways to run the application, in the order to try them.
@@ -216,20 +266,23 @@ async fn start<W: Workplace>(
     config: &Config,
     workplace: &W,
     plans: &[Plan],
-    queue: &WorkQueue,
+    (queue, roster): (&WorkQueue, &Roster),
 ) -> Result<(Supervisor, Plan, Ready), Stopped> {
     let mut plans = plans.iter().copied().peekable();
     while let Some(plan) = plans.next() {
+        let slots = plan.crew.slots;
+        roster.tell(|whole| (whole.wanted, whole.least, whole.most) = (slots, slots, slots));
         let loader = workplace.loader(config, plan);
-        let mut supervisor = Supervisor::start(plan.crew, loader, queue.clone()).map_err(|error| {
-            tracing::error!("cannot start the threads of {} interpreters: {error}", plan.crew.slots);
-            Stopped::at_once(ExitStatus::Internal)
-        })?;
+        let mut supervisor =
+            Supervisor::start(plan.crew, loader, queue, roster.clone()).map_err(|error| {
+                tracing::error!("cannot start the threads of {} interpreters: {error}", plan.crew.slots);
+                Stopped::at_once(ExitStatus::Internal)
+            })?;
         let error = match supervisor.ready().await {
             Ok(ready) => return Ok((supervisor, plan, ready)),
             Err(error) => error,
         };
-        let census = supervisor.drain(Instant::now() + config.life.graceful_timeout.min(ENDING)).await;
+        let toll = supervisor.dismiss(Instant::now() + config.life.graceful_timeout.min(ENDING)).await;
         match (&error, plans.peek()) {
             (LoadError::Refused { extension, chain, .. }, Some(next)) => {
                 tracing::warn!(
@@ -238,15 +291,14 @@ async fn start<W: Workplace>(
                     chain.join(" > "),
                     count(next.crew.threads, "thread"),
                 );
-                queue.reopen();
             }
-            _ => return Err(not_loaded(config, &error, census)),
+            _ => return Err(not_loaded(config, &error, toll)),
         }
     }
     Err(Stopped::orderly(ExitStatus::Internal))
 }
 
-fn not_loaded(config: &Config, error: &LoadError, census: Census) -> Stopped {
+fn not_loaded(config: &Config, error: &LoadError, toll: Toll) -> Stopped {
     let application = &config.application;
     let reason = match error {
         LoadError::Refused { extension, chain, report } => format!(
@@ -260,7 +312,7 @@ fn not_loaded(config: &Config, error: &LoadError, census: Census) -> Stopped {
         LoadError::Interpreter(message) => format!(" {message}"),
     };
     logging::critical(format_args!("cannot load application {application}:{reason}"));
-    let leave = if census.abandoned + census.stuck > 0 { Leave::AtOnce } else { Leave::Orderly };
+    let leave = if toll.abandoned + toll.stuck > 0 { Leave::AtOnce } else { Leave::Orderly };
     Stopped { status: ExitStatus::Load, leave }
 }
 
@@ -287,22 +339,32 @@ fn count(number: usize, noun: &str) -> String {
 
 /// Serves until told to stop, then until the last reply is out or the time is up. Returns when the
 /// interpreters must have ended.
-async fn serve(front_end: FrontEnd, signals: &mut Signals, drainer: &Drainer, graceful: Duration) -> Instant {
+async fn serve(
+    front_end: FrontEnd,
+    (asks, watching): (&mut Asks, &mut Watching),
+    (drainer, roster): (&Drainer, &Roster),
+    graceful: Duration,
+) -> Instant {
     let mut serving = std::pin::pin!(front_end.serve());
     let ask = tokio::select! {
         failed = &mut serving => {
             tracing::error!("the front end ended by itself: {failed:?}");
             return Instant::now() + QUICK;
         }
-        ask = told_to_stop(signals) => ask,
+        ask = told_to_stop(asks) => ask,
+        _ = watching => {
+            logging::critical("too many threads are stuck: stopping, to be started again");
+            Ask::Graceful
+        }
     };
+    roster.tell(|whole| whole.stopping = true);
     if ask == Ask::Graceful {
         tracing::info!("stopping: requests in flight have {} s", graceful.as_secs_f64());
         drainer.drain();
         let deadline = Instant::now() + graceful;
         tokio::select! {
             _ = &mut serving => return deadline,
-            () = told_to_hurry(signals) => {}
+            () = told_to_hurry(&mut asks.signals) => {}
             () = tokio::time::sleep_until(deadline - ENDING.min(graceful / 2)) => {
                 tracing::warn!("requests are still in flight: their connections are closed");
                 drainer.quick();
@@ -317,13 +379,36 @@ async fn serve(front_end: FrontEnd, signals: &mut Signals, drainer: &Drainer, gr
     Instant::now() + QUICK
 }
 
-async fn told_to_stop(signals: &mut Signals) -> Ask {
-    loop {
-        match signals.next().await {
-            Ask::Ignored(name) => tracing::warn!("{name} has no effect: ignored"),
-            stop => return stop,
+/// Who can ask for something while the process lives.
+struct Asks {
+    signals: Signals,
+    /// None once it stops: whoever commands then is told so.
+    orders: Option<Orders>,
+}
+
+async fn told_to_stop(asks: &mut Asks) -> Ask {
+    let Asks { signals, orders } = asks;
+    let order = async |orders: &mut Option<Orders>| match orders {
+        Some(orders) => orders.next().await,
+        None => std::future::pending().await,
+    };
+    let ask = loop {
+        tokio::select! {
+            asked = signals.next() => match asked {
+                Ask::Ignored(name) => tracing::warn!("{name} has no effect: ignored"),
+                stop => break stop,
+            },
+            Some(order) = order(orders) => match order.command {
+                Command::Stop => {
+                    order.answer(Outcome::Accepted("stopping".to_owned()));
+                    break Ask::Graceful;
+                }
+                _ => order.answer(Outcome::Refused("interpreters are not replaced yet: restart the process".to_owned())),
+            },
         }
-    }
+    };
+    *orders = None;
+    ask
 }
 
 async fn told_to_hurry(signals: &mut Signals) {
@@ -346,8 +431,8 @@ fn hook_failed(name: &str, message: &str) -> Stopped {
     Stopped::at_once(ExitStatus::Internal)
 }
 
-fn ended(census: Census, hooked: Result<(), Stopped>) -> Stopped {
-    let Census { ended, abandoned, stuck } = census;
+fn ended(toll: Toll, health: Health, hooked: Result<(), Stopped>) -> Stopped {
+    let Toll { ended, abandoned, stuck } = toll;
     if stuck > 0 {
         logging::critical(format_args!(
             "stopped: {} still in the application's code",
@@ -359,5 +444,6 @@ fn ended(census: Census, hooked: Result<(), Stopped>) -> Stopped {
     if let Err(stopped) = hooked {
         return stopped;
     }
-    if abandoned > 0 { Stopped::at_once(ExitStatus::Stopped) } else { Stopped::orderly(ExitStatus::Stopped) }
+    let status = if health == Health::Exhausted { ExitStatus::Stuck } else { ExitStatus::Stopped };
+    if abandoned > 0 { Stopped::at_once(status) } else { Stopped::orderly(status) }
 }

@@ -7,12 +7,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, timeout_at};
 
 use crate::application::{Ended, LoadError, Loader};
-use crate::dispatch::WorkQueue;
-use crate::worker::{Report, Slot};
+use crate::census::{Record, Roster, Stage};
+use crate::dispatch::{Member, WorkQueue};
+use crate::worker::{Life, Report};
 
 /// How many slots there are, and on how many threads each serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,19 +22,9 @@ pub struct Crew {
     pub threads: usize,
 }
 
-/// Where a slot is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Loading,
-    Serving,
-    Ending,
-    Ended,
-    Abandoned,
-}
-
 /// How the slots ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Census {
+pub struct Toll {
     pub ended: usize,
     /// Left as they are, since ending them would not have been safe; nothing of theirs runs for us.
     pub abandoned: usize,
@@ -43,9 +34,10 @@ pub struct Census {
 
 #[derive(Debug)]
 pub struct Supervisor {
-    slots: Vec<State>,
+    lives: Vec<(Arc<Record>, Member)>,
     reports: UnboundedReceiver<Report>,
-    queue: WorkQueue,
+    sender: UnboundedSender<Report>,
+    roster: Roster,
 }
 
 /// All slots serve.
@@ -58,92 +50,110 @@ pub struct Ready {
 }
 
 impl Supervisor {
-    /// Starts all slots at once.
-    pub fn start<L: Loader>(crew: Crew, loader: L, queue: WorkQueue) -> io::Result<Self> {
+    /// Starts all interpreters at once.
+    pub fn start<L: Loader>(crew: Crew, loader: L, queue: &WorkQueue, roster: Roster) -> io::Result<Self> {
         let (sender, reports) = unbounded_channel();
         let loader = Arc::new(loader);
-        for place in 0..crew.slots {
-            Slot {
-                place,
+        let mut lives = Vec::new();
+        for _ in 0..crew.slots {
+            let (record, member) = (roster.register(0), queue.member());
+            lives.push((Arc::clone(&record), member.clone()));
+            Life {
+                record,
                 threads: crew.threads,
                 loader: Arc::clone(&loader),
-                queue: queue.clone(),
+                member,
                 reports: sender.clone(),
             }
             .start()?;
         }
-        Ok(Self { slots: vec![State::Loading; crew.slots], reports, queue })
+        Ok(Self { lives, reports, sender, roster })
     }
 
-    /// Waits until every slot serves. After the first failure the rest is not waited for.
+    /// Where to report what happens to an interpreter.
+    pub fn reports(&self) -> UnboundedSender<Report> {
+        self.sender.clone()
+    }
+
+    /// Waits until every interpreter serves. After the first failure the rest is not waited for.
     pub async fn ready(&mut self) -> Result<Ready, LoadError> {
         let began = Instant::now();
         let mut name = None;
-        while self.slots.contains(&State::Loading) {
+        while self.has(&[Stage::Loading]) {
             match self.next().await {
-                Some(Report::Serving { place, name: given, took }) => {
-                    tracing::debug!("interpreter {place} serves after {:.3} s", took.as_secs_f64());
+                Some(Report::Serving { number, name: given, took }) => {
+                    tracing::debug!("interpreter {number} serves after {:.3} s", took.as_secs_f64());
                     name.get_or_insert(given);
                 }
                 Some(Report::Failed { error, .. }) => return Err(error),
                 Some(Report::Ended { ended: Ended::Abandoned(why), .. }) => {
                     return Err(LoadError::Interpreter(why));
                 }
-                Some(Report::Ending { .. } | Report::Ended { .. }) => {}
+                Some(Report::Ending { .. } | Report::Ended { .. } | Report::Stuck { .. }) => {}
                 None => break,
             }
         }
         Ok(Ready { name: name.unwrap_or_default(), took: began.elapsed() })
     }
 
-    /// Closes the queue and waits until every slot has ended, or `deadline`.
-    pub async fn drain(&mut self, deadline: Instant) -> Census {
-        self.queue.close();
-        while self.slots.iter().any(|state| !matches!(state, State::Ended | State::Abandoned)) {
+    /// Lets every interpreter go and waits until all have ended, or `deadline`.
+    pub async fn drain(&mut self, queue: &WorkQueue, deadline: Instant) -> Toll {
+        queue.close();
+        self.end(deadline).await
+    }
+
+    /// The same, while the queue stays open for others.
+    pub async fn dismiss(&mut self, deadline: Instant) -> Toll {
+        self.lives.iter().for_each(|(_, member)| member.retire());
+        self.end(deadline).await
+    }
+
+    async fn end(&mut self, deadline: Instant) -> Toll {
+        while self.has(&[Stage::Loading, Stage::Serving, Stage::Ending]) {
             match timeout_at(deadline, self.next()).await {
                 Ok(Some(_)) => {}
                 Ok(None) | Err(_) => break,
             }
         }
-        for (place, state) in self.slots.iter().enumerate() {
-            if *state == State::Ending {
-                tracing::warn!(
-                    "interpreter {place} is left as it is: its threads or exit handlers have not ended in time"
-                );
+        let mut toll = Toll::default();
+        for (record, _) in &self.lives {
+            match record.stage() {
+                Stage::Ended => toll.ended += 1,
+                Stage::Ending => {
+                    // Left, but nothing of a client's was lost.
+                    toll.abandoned += 1;
+                    tracing::warn!(
+                        "interpreter {} is left as it is: its threads or exit handlers have not ended in time",
+                        record.number()
+                    );
+                }
+                Stage::Abandoned => toll.abandoned += 1,
+                _ => toll.stuck += 1,
             }
         }
-        self.census()
+        toll
     }
 
-    fn census(&self) -> Census {
-        let mut census = Census::default();
-        for state in &self.slots {
-            match state {
-                State::Ended => census.ended += 1,
-                // Its threads or exit handlers take too long: left, but nothing of a client's was lost.
-                State::Ending | State::Abandoned => census.abandoned += 1,
-                State::Loading | State::Serving => census.stuck += 1,
-            }
-        }
-        census
+    fn has(&self, stages: &[Stage]) -> bool {
+        self.lives.iter().any(|(record, _)| stages.contains(&record.stage()))
     }
 
-    /// Takes one report and notes what it says.
+    /// Takes one report.
     async fn next(&mut self) -> Option<Report> {
         let report = self.reports.recv().await?;
-        let (place, state) = match &report {
-            Report::Serving { place, .. } => (*place, State::Serving),
-            Report::Ending { place } => (*place, State::Ending),
-            Report::Failed { place, ended: Ended::Cleanly, .. }
-            | Report::Ended { place, ended: Ended::Cleanly } => (*place, State::Ended),
-            Report::Failed { place, ended: Ended::Abandoned(why), .. }
-            | Report::Ended { place, ended: Ended::Abandoned(why) } => {
-                tracing::warn!("{why}");
-                (*place, State::Abandoned)
+        if let Report::Failed { number, ended, .. } | Report::Ended { number, ended } = &report
+            && let Some(record) = self.roster.find(*number)
+        {
+            match ended {
+                Ended::Cleanly => {
+                    record.reach(Stage::Ended);
+                    self.roster.forget(&record);
+                }
+                Ended::Abandoned(why) => {
+                    record.reach(Stage::Abandoned);
+                    tracing::warn!("{why}");
+                }
             }
-        };
-        if let Some(slot) = self.slots.get_mut(place) {
-            *slot = state;
         }
         Some(report)
     }

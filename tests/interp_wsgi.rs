@@ -12,13 +12,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use chaussette::application::{Ended, Home};
 use chaussette::bell::Bell;
+use chaussette::census::Roster;
 use chaussette::dispatch::{Dispatcher, queue};
 use chaussette::exchange::{
     Answer, Client, Connection, Exchange, Fault, Missing, Reply, Request, RequestBody,
 };
 use chaussette::exchange::{Response, ResponseBody, Scheme};
 use chaussette::interp::{Truth, embed};
-use chaussette::worker::{Report, Slot};
+use chaussette::worker::{Life, Report};
 use chaussette::wsgi::{Settings, WsgiLoader};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -55,6 +56,7 @@ fn settings(mut path: Vec<String>, directory: &std::path::Path) -> Settings {
         home: Home::OwnGil,
         multithread: Truth::True,
         multiprocess: Truth::True,
+        request_timeout: None,
     }
 }
 
@@ -126,18 +128,19 @@ fn two_interpreters_are_born_serve_and_end() {
     std::fs::create_dir_all(&directory).unwrap();
     std::fs::write(directory.join("served.py"), APP).unwrap();
 
-    let (dispatcher, work) = queue(2, 16, Arc::new(Bell::default()));
+    let (dispatcher, work) = queue(16, Arc::new(Bell::default()));
     let (sender, mut reports) = unbounded_channel();
     let loader = Arc::new(WsgiLoader::new(settings(path, &directory)));
-    for place in 0..2 {
-        let slot = Slot {
-            place,
+    let roster = Roster::new(work.clone());
+    for _ in 0..2 {
+        let life = Life {
+            record: roster.register(0),
             threads: 2,
             loader: Arc::clone(&loader),
-            queue: work.clone(),
+            member: work.member(),
             reports: sender.clone(),
         };
-        slot.start().unwrap();
+        life.start().unwrap();
     }
     for _ in 0..2 {
         let report = report(&mut reports);

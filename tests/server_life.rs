@@ -14,6 +14,7 @@ use bytes::Bytes;
 use chaussette::application::{
     Application, Ended, Home, Invitation, Line, LoadError, Loaded, Loader, NotLoaded,
 };
+use chaussette::census::{Identity, Overdue};
 use chaussette::cli;
 use chaussette::config::Config;
 use chaussette::exchange::{Exchange, ResponseHead};
@@ -32,7 +33,7 @@ const WORDS: &str = "CHAUSSETTE_TEST_WORDS";
 /// A workplace whose applications do as `SCRIPT` says.
 struct Scripted(String);
 
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct Guest {
     script: String,
     place: usize,
@@ -68,7 +69,7 @@ impl Loader for ScriptedLoader {
     type Application = Guest;
     type Invitation = Guest;
 
-    fn load(&self, place: usize) -> Result<Loaded<Self>, NotLoaded> {
+    fn load(&self, identity: Identity) -> Result<Loaded<Self>, NotLoaded> {
         let refused = LoadError::Refused {
             extension: "pkg._speedups".to_owned(),
             chain: vec!["app".to_owned(), "pkg".to_owned(), "pkg._speedups".to_owned()],
@@ -79,7 +80,7 @@ impl Loader for ScriptedLoader {
                 return Err(LoadError::Application { report: "on purpose".to_owned() }.into());
             }
             ("refused", Home::OwnGil) => return Err(refused.into()),
-            ("one-unloadable", _) if place == 1 => {
+            ("one-unloadable", _) if identity.number == 1 => {
                 return Err(NotLoaded {
                     error: LoadError::Application { report: "second one".to_owned() },
                     ended: Ended::Abandoned("interpreter 1 is left as it is".to_owned()),
@@ -88,7 +89,7 @@ impl Loader for ScriptedLoader {
             ("load-hangs", _) => hang(),
             _ => {}
         }
-        let guest = Guest { script: self.script.clone(), place };
+        let guest = Guest { script: self.script.clone(), place: identity.place };
         Ok(Loaded { application: guest.clone(), invitation: guest, name: "<scripted>".to_owned() })
     }
 }
@@ -98,6 +99,11 @@ impl Invitation for Guest {
 
     fn join(self) -> Result<Guest, LoadError> {
         Ok(self)
+    }
+
+    fn interrupt(self, overdue: &Overdue) {
+        overdue.found("where it is".to_owned());
+        overdue.interrupt(|| eprintln!("interrupted"));
     }
 }
 
@@ -124,6 +130,10 @@ impl Application for Guest {
             }
             next = line.next();
         }
+    }
+
+    fn thread(&self) -> u64 {
+        0
     }
 
     fn end(self) -> Ended {

@@ -220,6 +220,12 @@ pub fn duplicate(descriptor: i32) -> std::io::Result<std::os::fd::OwnedFd> {
     borrowed.try_clone_to_owned()
 }
 
+/// The calling thread, as CPython's thread states name it.
+pub fn this_thread() -> u64 {
+    // SAFETY: may be called at any time, from any thread: it reads what the system knows of the thread.
+    unsafe { ffi::PyThread_get_thread_ident() }
+}
+
 /// Leaves the process without ending any interpreter: some could not be ended, or still run.
 pub fn leave_at_once(status: i32) -> ! {
     // SAFETY: never returns and runs no code of ours or of Python's.

@@ -17,12 +17,15 @@ pub mod embed;
 mod exception;
 mod ffi;
 mod interpreter;
+mod interrupt;
 mod object;
 mod value;
 
 pub use attach::{Attached, ThreadState};
 pub use class::{Arguments, Class, Outcome, Protocol, Type};
 pub use exception::{ExceptionKind, PythonError};
-pub use interpreter::{BirthError, Departure, Interpreter, Residence, duplicate, leave_after, leave_at_once};
+pub use interpreter::{
+    BirthError, Departure, Interpreter, Residence, duplicate, leave_after, leave_at_once, this_thread,
+};
 pub use object::{AsPython, Kept, Object};
 pub use value::Truth;

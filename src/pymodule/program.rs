@@ -30,6 +30,9 @@ impl Program {
     fn new(words: Vec<OsString>) -> PyResult<Self> {
         let config = cli::parse(words, &|_| None).map_err(|outcome| match outcome {
             Outcome::Usage(line) | Outcome::Text(line) => PyValueError::new_err(line),
+            Outcome::Ask(_) => {
+                PyValueError::new_err("a question to another process is for the command alone")
+            }
         })?;
         let (asks, asked) = unbounded_channel();
         Ok(Self { start: Mutex::new(Some((config, asked))), asks })
