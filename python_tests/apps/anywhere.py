@@ -10,6 +10,10 @@ import chaussette
 from apps.routes import answer, by_path, query, stand_at_gate
 
 
+#: Chaussette 1.3 has none.
+interpreter_id = getattr(chaussette, "interpreter_id", lambda: None)
+
+
 def hello(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "11")])
     return [b"hello world"]
@@ -17,7 +21,7 @@ def hello(environ, start_response):
 
 def index(environ, start_response):
     strings = {key: value for key, value in environ.items() if type(value) is str}
-    return answer(start_response, {"strings": strings, "argv": sys.argv, "interpreter": chaussette.interpreter_id()})
+    return answer(start_response, {"strings": strings, "argv": sys.argv, "interpreter": interpreter_id()})
 
 
 def echo(environ, start_response):
@@ -39,11 +43,11 @@ def process(environ, start_response):
 app = by_path(hello, index, echo, wait, process)
 
 #: What `interpreter_id` says while the application is imported.
-number_at_import = chaussette.interpreter_id()
+number_at_import = interpreter_id()
 
 
 def numbers(environ, start_response):
-    return answer(start_response, [number_at_import, chaussette.interpreter_id()])
+    return answer(start_response, [number_at_import, interpreter_id()])
 
 
 def make_app():
