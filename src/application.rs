@@ -2,7 +2,7 @@
 //!
 //! Knows neither HTTP nor Python. Fakes in `tests/support` stand behind the same traits.
 
-use crate::census::Identity;
+use crate::census::{Identity, Overdue};
 use crate::exchange::Exchange;
 
 /// An application on the thread that serves it. Not `Send`: it is born, serves and ends there.
@@ -22,6 +22,10 @@ pub trait Application {
 pub trait Line {
     /// The next request, if one waits already. The reply before it is on its way.
     fn next(&mut self) -> Option<Exchange>;
+
+    /// Whether a request was interrupted from outside since this was asked last: then what was raised may be
+    /// pending in this thread, and is nobody's any more.
+    fn was_interrupted(&mut self) -> bool;
 
     /// A part of a reply was sent and the application goes on: the front end is told when it is time.
     fn offered(&mut self);
@@ -66,11 +70,15 @@ pub struct Loaded<L: Loader> {
 }
 
 /// Lets another thread serve an application that is loaded already.
-pub trait Invitation: Clone + Send + 'static {
+pub trait Invitation: Clone + std::fmt::Debug + Send + 'static {
     type Application: Application;
 
     /// Called on the guest's own thread.
     fn join(self) -> Result<Self::Application, LoadError>;
+
+    /// Tells where a thread is whose request has taken too long, and raises an exception in it. Called on a thread
+    /// of its own, which may have to wait for the interpreter for ever.
+    fn interrupt(self, overdue: &Overdue);
 }
 
 /// A load that failed, and what is left of it.

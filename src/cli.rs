@@ -2,11 +2,13 @@
 //!
 //! Owns everything the user types and everything printed on standard output. Turns words into a
 //! `Config` that needs no further check. Names clap, which nobody else does; opens nothing and
-//! starts nothing. Rule: a mistake is told in one line that names the option, the value and the cure.
+//! starts nothing, but asks another process for its census. Rule: a mistake is told in one line that names the option, the value and the cure.
 
+mod control;
 mod lives;
 mod proxies;
 mod sockets;
+mod timeouts;
 mod values;
 
 use std::env::split_paths;
@@ -19,9 +21,12 @@ use std::path::Path;
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, Parser};
 
+use self::control::ControlArgs;
+pub use self::control::{Form, Question};
 use self::lives::LivesArgs;
 use self::proxies::ProxyArgs;
 use self::sockets::SocketArgs;
+use self::timeouts::TimeoutArgs;
 use self::values::{AddressFamily, Interpreters, Seconds, StreamOnly};
 use crate::config::{
     self, AppForm, Config, Hooks, Isolation, Life, Limits, LogLevel, LogOutput, Logs, VERSION, Workers,
@@ -66,6 +71,8 @@ pub enum Outcome {
     Text(String),
     /// A mistake in one line: for standard error, status 2.
     Usage(String),
+    /// Another process is to be asked for its census.
+    Ask(Question),
 }
 
 /// Reads the command line, runs what it asks for, and gives the process's exit status.
@@ -82,6 +89,7 @@ pub fn main(argv: Vec<OsString>, run: impl FnOnce(Config) -> ExitStatus) -> i32 
             let _ = writeln!(std::io::stderr().lock(), "{line}");
             ExitStatus::Usage
         }
+        Err(Outcome::Ask(question)) => control::ask(&question),
     };
     status.code()
 }
@@ -93,6 +101,9 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Outcome::Text(error.render().to_string()),
         _ => usage(&one_line(&error)),
     })?;
+    if let Some(question) = line.control.question().map_err(|mistake| usage(&mistake))? {
+        return Err(Outcome::Ask(question));
+    }
     let (sockets, mut notices) =
         line.sockets.resolve(line.compatible.address_family, env).map_err(|mistake| usage(&mistake))?;
     let (proxies, odd) = line.proxies.resolve().map_err(|mistake| usage(&mistake))?;
@@ -114,10 +125,12 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
         sockets,
         backlog: line.sockets.backlog,
         workers,
+        timeouts: line.timeouts.resolve(),
         life: Life { graceful_timeout: line.life.graceful_timeout.0 },
         lives,
         limits: line.limits.resolve(),
         proxies,
+        control: line.control.control,
         logs: Logs { level: line.logs.level, output: line.logs.output },
         hooks: Hooks { pre: line.compatible.pre_hook, post: line.compatible.post_hook },
         notices,
@@ -156,9 +169,13 @@ struct Line {
     #[command(flatten)]
     lives: LivesArgs,
     #[command(flatten)]
+    timeouts: TimeoutArgs,
+    #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
     proxies: ProxyArgs,
+    #[command(flatten)]
+    control: ControlArgs,
     #[command(flatten)]
     logs: LogArgs,
     #[command(flatten)]

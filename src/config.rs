@@ -11,11 +11,15 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+mod control;
 mod lives;
 mod proxies;
+mod timeouts;
 
+pub use self::control::ControlAddress;
 pub use self::lives::{Bounds, DEFAULT_JITTER_SHARE, Lives};
 pub use self::proxies::{ForwardedHeader, ForwardedHeaders, Proxies, ProxyProtocol, Trusted, Unbelieved};
+pub use self::timeouts::{DEFAULT_QUEUE_TIMEOUT, DEFAULT_TIMEOUT_GRACE, Timeouts};
 
 /// This release, as Python spells it (PEP 440): Cargo's own spelling is another.
 pub const VERSION: &str = "2.0.0a1";
@@ -92,10 +96,14 @@ pub struct Config {
     pub life: Life,
     /// When interpreters are replaced.
     pub lives: Lives,
+    /// Deadlines of requests.
+    pub timeouts: Timeouts,
     /// What a client may ask for.
     pub limits: Limits,
     /// Whose word on a request's origin is believed.
     pub proxies: Proxies,
+    /// Where the process can be asked and commanded, if anywhere.
+    pub control: Option<ControlAddress>,
     /// Level and destination of log lines.
     pub logs: Logs,
     /// Functions called before serving and after it.

@@ -21,11 +21,11 @@ use tokio::time::{Instant, timeout_at};
 
 use self::backoff::BackOff;
 use self::growth::Growth;
-use self::life::{Life, Phase};
+use self::life::{Counted, Life, Phase};
 use self::plan::{Aim, Step};
 use self::reload::Reload;
 use crate::application::{Ended, LoadError, Loader};
-use crate::census::{Orders, Reason, Roster};
+use crate::census::{Reason, Roster};
 use crate::config::{Bounds, Lives};
 use crate::dispatch::WorkQueue;
 use crate::worker::{self, Handle, Report, WarmUp};
@@ -96,7 +96,6 @@ pub struct Supervisor<L> {
     loader: Arc<L>,
     queue: WorkQueue,
     roster: Roster,
-    orders: Orders,
     lives: Vec<Life>,
     reports: UnboundedReceiver<Report>,
     reporting: UnboundedSender<Report>,
@@ -130,11 +129,7 @@ enum Course {
 
 impl<L: Loader> Supervisor<L> {
     /// Starts all interpreters at once.
-    pub fn start(
-        terms: Terms,
-        loader: L,
-        (queue, roster, orders): (WorkQueue, Roster, Orders),
-    ) -> io::Result<Self> {
+    pub fn start(terms: Terms, loader: L, queue: WorkQueue, roster: Roster) -> io::Result<Self> {
         let (reporting, reports) = unbounded_channel();
         let state = State {
             wanted: terms.crew.slots,
@@ -148,13 +143,17 @@ impl<L: Loader> Supervisor<L> {
             ended: 0,
         };
         let loader = Arc::new(loader);
-        let mut all =
-            Self { terms, loader, queue, roster, orders, lives: Vec::new(), reports, reporting, state };
+        let mut all = Self { terms, loader, queue, roster, lives: Vec::new(), reports, reporting, state };
         for _ in 0..all.terms.crew.slots {
             all.load()?;
         }
         all.tell();
         Ok(all)
+    }
+
+    /// Where to report what happens to an interpreter.
+    pub fn reports(&self) -> UnboundedSender<Report> {
+        self.reporting.clone()
     }
 
     /// Waits until every interpreter serves. After the first failure the rest is not waited for.
@@ -188,7 +187,7 @@ impl<L: Loader> Supervisor<L> {
     }
 
     /// Keeps as many serving as are wanted, until the process must end. Cancel-safe: what has happened is kept.
-    /// Once [`Supervisor::stop`] was called it only answers those who ask.
+    /// Once [`Supervisor::stop`] was called it ends never.
     pub async fn run(&mut self) -> Why {
         loop {
             if let Some(why) = self.turn(Instant::now()) {
@@ -197,10 +196,6 @@ impl<L: Loader> Supervisor<L> {
             let alarm = self.alarm();
             tokio::select! {
                 Some(report) = self.reports.recv() => self.hear(report),
-                Some(order) = self.orders.next() => {
-                    let outcome = self.obey(order.command);
-                    order.answer(outcome);
-                }
                 () = sleep_until(alarm) => {}
             }
         }
@@ -302,7 +297,14 @@ impl<L: Loader> Supervisor<L> {
         match started {
             Ok(_) => {
                 let (phase, began) = (Phase::Loading, Instant::now());
-                self.lives.push(Life { handle, phase, began, expires: None, worn: None });
+                self.lives.push(Life {
+                    handle,
+                    phase,
+                    began,
+                    expires: None,
+                    worn: None,
+                    counted: Counted::Elsewhere,
+                });
                 Ok(())
             }
             Err(error) => {
@@ -340,7 +342,7 @@ impl<L: Loader> Supervisor<L> {
             let number = life.number();
             match life.phase {
                 Phase::Serving => life.worn = Some(Reason::Lifetime),
-                Phase::Draining { .. } => self.stuck(number),
+                Phase::Draining { .. } => self.overdue(number),
                 Phase::Ending { .. } => {
                     tracing::warn!(
                         "interpreter {number} is left as it is: its threads or exit handlers have not ended in time"
@@ -403,13 +405,11 @@ impl<L: Loader> Supervisor<L> {
     }
 
     /// Lets all go and waits until they have ended, loading ones as well, while the queue stays open for others.
-    /// Gives the orders back, for who takes its place.
-    pub async fn give_up(mut self, deadline: Instant) -> (Toll, Orders) {
+    pub async fn give_up(mut self, deadline: Instant) -> Toll {
         self.state.course = Course::Stopping;
         let graceful = self.terms.graceful;
         self.lives.iter_mut().for_each(|life| life.dismiss(graceful));
-        let toll = self.wait_for(|life| life.phase != Phase::Abandoned, deadline).await;
-        (toll, self.orders)
+        self.wait_for(|life| life.phase != Phase::Abandoned, deadline).await
     }
 
     async fn wait_for(&mut self, awaited: impl Fn(&Life) -> bool, deadline: Instant) -> Toll {

@@ -4,6 +4,7 @@
 //! Python. Each thread ends or is reported: every step sends a [`Report`] to the supervisor.
 
 mod gate;
+mod guests;
 mod warmup;
 mod wear;
 
@@ -15,9 +16,10 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 
 use self::gate::{Gate, Pass};
+use self::guests::Guests;
 pub use self::warmup::WarmUp;
 use self::wear::{Post, Wear};
-use crate::application::{Application, Ended, Invitation, LoadError, Loaded, Loader, NotLoaded};
+use crate::application::{Application, Ended, LoadError, Loaded, Loader, NotLoaded};
 use crate::census::{Record, Stage};
 use crate::dispatch::Member;
 
@@ -81,10 +83,11 @@ pub struct Life<L> {
     pub reports: UnboundedSender<Report>,
 }
 
-/// What serving takes.
-#[derive(Clone)]
+/// What serving takes, the same for each thread of an interpreter.
+#[derive(Debug, Clone)]
 struct Work {
-    handle: Handle,
+    member: Member,
+    gate: Arc<Gate>,
     wear: Option<Arc<Wear>>,
 }
 
@@ -116,57 +119,38 @@ impl<L: Loader> Life<L> {
             return Report::Failed { number, error: LoadError::WarmUp(why), ended: application.end() };
         }
         let wear = most.map(|most| Arc::new(Wear::new(number, most, reports.clone())));
-        let work = Work { handle, wear };
-        let guests = work.invite(threads, &invitation);
+        let work = Work { member: handle.member, gate: handle.gate, wear };
+        let guests = Guests::new(&record, work.clone(), invitation);
+        for _ in 1..threads {
+            if let Err(error) = guests.invite() {
+                tracing::warn!("interpreter {number} serves on fewer threads: cannot start one: {error}");
+            }
+        }
+        record.give_access(Box::new(Arc::clone(&guests)));
         let _ = reports.send(Report::Ready { number, name, took: record.loaded() });
-        let application = work.serve(application);
+        let application = work.serve(application, &record);
         // Guests leave with this thread; one that is stuck keeps its interpreter from ending, and the
         // supervisor's deadline then speaks for both.
-        for guest in guests {
-            let _ = guest.join();
-        }
+        guests.join();
         record.reach(Stage::Ending);
         let _ = reports.send(Report::Ending { number });
         record.close_door();
+        // One that came in at the last moment leaves at once.
+        guests.join();
         Report::Ended { number, ended: application.end() }
     }
 }
 
 impl Work {
-    /// Starts the other threads, as many as can be.
-    fn invite<I: Invitation>(&self, threads: usize, invitation: &I) -> Vec<JoinHandle<()>> {
-        let started = |guest| match self.guest(guest, invitation.clone()) {
-            Ok(guest) => Some(guest),
-            Err(error) => {
-                let number = self.handle.record.number();
-                tracing::warn!("interpreter {number} serves on fewer threads: cannot start one: {error}");
-                None
-            }
-        };
-        (1..threads).map_while(started).collect()
-    }
-
-    fn guest<I: Invitation>(&self, guest: usize, invitation: I) -> std::io::Result<JoinHandle<()>> {
-        let work = self.clone();
-        let number = self.handle.record.number();
-        thread(&format!("interpreter-{number}.{guest}"), move || match invitation.join() {
-            Ok(application) => {
-                work.serve(application).end();
-            }
-            Err(error) => tracing::error!("interpreter {number}: thread {guest} cannot serve: {error}"),
-        })
-    }
-
     /// Waits for the word, then serves until the queue is closed and empty, or its interpreter retired. A panic
     /// costs one request, never the thread.
-    fn serve<A: Application>(&self, mut application: A) -> A {
-        let Handle { record, member, gate } = &self.handle;
+    fn serve<A: Application>(&self, mut application: A, record: &Record) -> A {
         let desk = record.desk();
         desk.sit(application.thread());
-        if gate.wait() == Pass::Leave {
+        if self.gate.wait() == Pass::Leave {
             return application;
         }
-        let mut post = Post::new(member.seat(desk), self.wear.clone());
+        let mut post = Post::new(self.member.seat(desk), self.wear.clone());
         while let Some(exchange) = post.wait() {
             let served = catch_unwind(AssertUnwindSafe(|| application.serve(exchange, &mut post)));
             if served.is_err() {
@@ -181,6 +165,7 @@ impl Work {
     }
 }
 
-fn thread(name: &str, life: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
+/// A thread that may run Python.
+pub fn thread(name: &str, life: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
     Builder::new().name(name.to_owned()).stack_size(STACK).spawn(life)
 }

@@ -56,6 +56,7 @@ fn settings(mut path: Vec<String>, directory: &std::path::Path) -> Settings {
         home: Home::OwnGil,
         multithread: Truth::True,
         multiprocess: Truth::True,
+        request_timeout: None,
     }
 }
 

@@ -9,7 +9,7 @@ use http::{Method, Uri};
 use parking_lot::Mutex;
 
 use super::{Current, Totals};
-use crate::exchange::{Client, Exchange};
+use crate::exchange::{Client, Exchange, Revoker};
 
 /// One per serving thread, owned by its seat at the queue.
 #[derive(Debug, Default)]
@@ -38,6 +38,8 @@ pub struct Entry {
     pub since: Instant,
     /// How long it had waited in the queue then.
     pub queued: Duration,
+    /// Takes its reply away from the thread that has it.
+    pub revoker: Option<Revoker>,
     /// It was answered in the application's place.
     pub timed_out: bool,
     /// An exception was raised from outside in the thread that has it.
@@ -86,6 +88,7 @@ impl Desk {
             client: request.connection.client,
             since: now,
             queued,
+            revoker: exchange.reply.revoker(),
             timed_out: false,
             interrupted: false,
         };
@@ -114,6 +117,11 @@ impl Desk {
     /// Notes that request `serial` was answered in the application's place. False: it is gone.
     pub fn time_out(&self, serial: u64) -> bool {
         self.mark(serial, |entry| entry.timed_out = true)
+    }
+
+    /// Whether request `serial` is still in hand.
+    pub fn has(&self, serial: u64) -> bool {
+        self.mark(serial, |_| ())
     }
 
     /// Runs `raise` while request `serial` is certainly in hand, and notes that it was interrupted. False: it is

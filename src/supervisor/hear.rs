@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::life::Phase;
+use super::life::{Counted, Phase};
 use super::reload::Proof;
 use super::{Course, Supervisor};
 use crate::application::{Ended, Loader};
@@ -62,7 +62,9 @@ impl<L: Loader> Supervisor<L> {
         let Some(life) = self.life(number) else { return };
         let (phase, began) = (life.phase, life.began);
         if phase == Phase::Stuck {
-            self.roster.counters().recovered();
+            if life.counted == Counted::Here {
+                self.roster.counters().recovered();
+            }
             tracing::info!("interpreter {number}, which was stuck, has come back and ended");
         }
         self.bury(number, ended);
@@ -75,8 +77,19 @@ impl<L: Loader> Supervisor<L> {
         }
     }
 
+    /// It was dismissed, and has not finished in time.
+    pub(super) fn overdue(&mut self, number: u64) {
+        let Some(life) = self.life(number) else { return };
+        // A request that has missed a deadline of its own is counted by whoever watches that.
+        if !life.handle.record.is_timed_out() {
+            life.counted = Counted::Here;
+            self.roster.counters().stuck();
+        }
+        self.stuck(number);
+    }
+
     /// It does not come back: another takes its place.
-    pub(super) fn stuck(&mut self, number: u64) {
+    fn stuck(&mut self, number: u64) {
         let Some(life) = self.life(number) else { return };
         if !matches!(life.phase, Phase::Serving | Phase::Draining { .. }) {
             return;
@@ -85,7 +98,6 @@ impl<L: Loader> Supervisor<L> {
         tracing::error!(
             "interpreter {number} is stuck: a request does not come back from the application's code"
         );
-        self.roster.counters().stuck();
         self.roster.tell(|whole| whole.count(Reason::Stuck));
     }
 

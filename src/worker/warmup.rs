@@ -55,6 +55,10 @@ impl Line for Alone<'_> {
         None
     }
 
+    fn was_interrupted(&mut self) -> bool {
+        false
+    }
+
     fn offered(&mut self) {
         self.0.ring();
     }

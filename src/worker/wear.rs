@@ -62,6 +62,10 @@ impl Line for Post {
         self.seat.take()
     }
 
+    fn was_interrupted(&mut self) -> bool {
+        self.seat.was_interrupted()
+    }
+
     fn offered(&mut self) {
         self.seat.offered();
     }

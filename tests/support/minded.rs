@@ -21,7 +21,7 @@ use bytes::Bytes;
 use chaussette::application::{
     Application, Ended, Home, Invitation, Line, LoadError, Loaded, Loader, NotLoaded,
 };
-use chaussette::census::Identity;
+use chaussette::census::{Identity, Overdue};
 use chaussette::cli;
 use chaussette::config::Config;
 use chaussette::exchange::{Exchange, ResponseHead};
@@ -40,7 +40,7 @@ const WORDS: &str = "CHAUSSETTE_TEST_WORDS";
 /// A workplace whose applications do as `SCRIPT` says.
 struct Scripted(String);
 
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct Guest {
     script: String,
     identity: Identity,
@@ -117,6 +117,11 @@ impl Invitation for Guest {
 
     fn join(self) -> Result<Guest, LoadError> {
         Ok(self)
+    }
+
+    fn interrupt(self, overdue: &Overdue) {
+        overdue.found("where it is".to_owned());
+        overdue.interrupt(|| eprintln!("interrupted"));
     }
 }
 

@@ -17,6 +17,8 @@ import sys
 import threading
 import traceback
 
+from chaussette import RequestTimeout as RequestTimeout  # found here by what interrupts a request
+
 REFUSAL = "does not support loading in subinterpreters"
 
 #: This interpreter's number, never given twice in a process; set before `prepare`.
@@ -192,6 +194,18 @@ def report(error: BaseException) -> str:
         tb = tb.tb_next
     text = "".join(traceback.format_exception(type(error), error, tb)).rstrip()
     # A lone surrogate has no UTF-8, and the log is UTF-8.
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def stack(thread: int) -> str:
+    """Return where another thread of this interpreter is, as a traceback would show it, or nothing.
+
+    Nothing on a free-threaded build: the thread runs on meanwhile, and its frames cannot be looked at safely.
+    """
+    frame = sys._current_frames().get(thread) if not _gil_is_off() else None
+    if frame is None:
+        return ""
+    text = "Stack (most recent call last):\n" + "".join(traceback.format_stack(frame)).rstrip()
     return text.encode("utf-8", "backslashreplace").decode()
 
 
