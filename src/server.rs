@@ -3,6 +3,8 @@
 //! Knows the halves by their traits only: it cannot tell Python from a fake. Decides no exit status text and
 //! prints nothing but log lines.
 
+mod asks;
+
 use std::io::Write as _;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -11,9 +13,10 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
+use self::asks::{Asked, Asks};
 use crate::application::{Home, LoadError, Loader};
 use crate::bell::Bell;
-use crate::census::{Command, Commands, Orders, Outcome, Roster};
+use crate::census::{Commands, Roster};
 use crate::cli::ExitStatus;
 use crate::config::{Config, Isolation};
 use crate::dispatch::{self, Dispatcher, WorkQueue};
@@ -140,7 +143,7 @@ async fn live<W: Workplace>(
         Ok(listeners) => listeners,
         Err(stopped) => return stopped,
     };
-    let mut signals = match workplace.signals() {
+    let signals = match workplace.signals() {
         Ok(signals) => signals,
         Err(error) => {
             logging::critical(format_args!("cannot watch signals: {error}"));
@@ -153,11 +156,12 @@ async fn live<W: Workplace>(
         Ok(control) => control,
         Err(stopped) => return stopped,
     };
-    let mut early = Early::default();
+    let (mut asks, mut kept) = (Asks::new(signals, orders), Vec::new());
     let started = tokio::select! {
-        started = start(config, workplace, plans, (queue, roster.clone(), orders)) => started,
-        () = early.told_to_stop(&mut signals) => {
-            return stopped_while_loading();
+        started = start(config, workplace, plans, (&queue, &roster)) => started,
+        () = asks.stop_while_loading(&mut kept) => {
+            tracing::info!("stopped while the application was being loaded");
+            return Stopped::at_once(ExitStatus::Stopped);
         }
     };
     let (mut supervisor, plan, ready) = match started {
@@ -170,19 +174,21 @@ async fn live<W: Workplace>(
         return stopped;
     }
     announce(&listeners, plan, workplace.threading(), &ready);
-    early.commands.drain(..).for_each(|command| tell(&supervisor.obey(command)));
 
     let (drainer, drain) = drain();
     let stock = stock(config, plan);
     let watch = Watch::new(config.timeouts, stock, dispatcher.clone(), roster.clone(), supervisor.reports());
     tokio::spawn(watch.run());
+    for command in kept {
+        asks::Asker::Log.hear(supervisor.obey(command));
+    }
     let front_end = FrontEnd::new(listeners, dispatcher, config.limits, drain).behind(config.proxies.clone());
-    let graceful = config.life.graceful_timeout;
-    let (why, deadline) = serve(front_end, &mut supervisor, &mut signals, &drainer, graceful).await;
+    let minding = (&mut supervisor, &mut asks);
+    let (why, deadline) = serve(front_end, minding, &drainer, config.life.graceful_timeout).await;
 
     let toll = tokio::select! {
         toll = supervisor.drain(deadline) => toll,
-        () = told_to_hurry(&mut signals) => supervisor.drain(Instant::now()).await,
+        () = asks.hurry() => supervisor.drain(Instant::now()).await,
     };
     let post = config.hooks.post.as_deref();
     let hooked = if toll.stuck > 0 && plan.home == Home::Main {
@@ -199,31 +205,13 @@ async fn live<W: Workplace>(
     if roster.records().is_empty() { stopped } else { Stopped { leave: Leave::AtOnce, ..stopped } }
 }
 
-/// What was asked for by signals while the application was being loaded.
-#[derive(Debug, Default)]
-struct Early {
-    commands: Vec<Command>,
-}
-
-impl Early {
-    /// Keeps what can be obeyed later. Some interpreters may have read the code that a HUP tells to be old.
-    async fn told_to_stop(&mut self, signals: &mut Signals) {
-        loop {
-            match signals.next().await {
-                Ask::Change(command) => self.commands.push(command),
-                Ask::Ignored(name) => tracing::warn!("{name} has no effect: ignored"),
-                Ask::Graceful | Ask::Quick => return,
-            }
-        }
-    }
-}
-
-/// What became of a signal.
-fn tell(outcome: &Outcome) {
-    match outcome {
-        Outcome::Accepted(what) | Outcome::Unchanged(what) => tracing::info!("{what}"),
-        Outcome::Refused(why) => tracing::error!("cannot obey the signal: {why}"),
-    }
+/// What a stuck thread means here.
+fn stock(config: &Config, plan: Plan) -> Stock {
+    let Crew { slots, threads } = plan.crew;
+    let replaceable = plan.home == Home::OwnGil;
+    let half = if replaceable { slots / 2 } else { threads / 2 };
+    let most_stuck = config.timeouts.most_stuck.map_or(half.max(1), NonZeroUsize::get);
+    Stock { threads, replaceable, most_stuck }
 }
 
 /// Opens every socket, or says which one cannot be had.
@@ -270,26 +258,21 @@ async fn start<W: Workplace>(
     config: &Config,
     workplace: &W,
     plans: &[Plan],
-    (queue, roster, orders): (WorkQueue, Roster, Orders),
+    (queue, roster): (&WorkQueue, &Roster),
 ) -> Result<(Supervisor<W::Loader>, Plan, Ready), Stopped> {
     let mut plans = plans.iter().copied().peekable();
-    let mut orders = orders;
     while let Some(plan) = plans.next() {
         let loader = workplace.loader(config, plan);
-        let joints = (queue.clone(), roster.clone(), orders);
-        let mut supervisor = Supervisor::start(terms(config, plan), loader, joints).map_err(|error| {
-            tracing::error!("cannot start the threads of {} interpreters: {error}", plan.crew.slots);
-            Stopped::at_once(ExitStatus::Internal)
-        })?;
+        let mut supervisor = Supervisor::start(terms(config, plan), loader, queue.clone(), roster.clone())
+            .map_err(|error| {
+                tracing::error!("cannot start the threads of {} interpreters: {error}", plan.crew.slots);
+                Stopped::at_once(ExitStatus::Internal)
+            })?;
         let error = match supervisor.ready().await {
             Ok(ready) => return Ok((supervisor, plan, ready)),
             Err(error) => error,
         };
-        if matches!(error, LoadError::Unwanted) {
-            return Err(stopped_while_loading());
-        }
-        let deadline = Instant::now() + config.life.graceful_timeout.min(ENDING);
-        let (toll, unused) = supervisor.give_up(deadline).await;
+        let toll = supervisor.give_up(Instant::now() + config.life.graceful_timeout.min(ENDING)).await;
         match (&error, plans.peek()) {
             (LoadError::Refused { extension, chain, .. }, Some(next)) => {
                 tracing::warn!(
@@ -298,46 +281,29 @@ async fn start<W: Workplace>(
                     chain.join(" > "),
                     count(next.crew.threads, "thread"),
                 );
-                orders = unused;
             }
-            _ => {
-                let told = error.told();
-                logging::critical(format_args!("cannot load application {}:{told}", config.application));
-                let leave = if toll.abandoned + toll.stuck > 0 { Leave::AtOnce } else { Leave::Orderly };
-                return Err(Stopped { status: ExitStatus::Load, leave });
-            }
+            _ => return Err(not_loaded(config, &error, toll)),
         }
     }
     Err(Stopped::orderly(ExitStatus::Internal))
 }
 
-/// Whatever is being imported is not waited for.
-fn stopped_while_loading() -> Stopped {
-    tracing::info!("stopped while the application was being loaded");
-    Stopped::at_once(ExitStatus::Stopped)
+fn not_loaded(config: &Config, error: &LoadError, toll: Toll) -> Stopped {
+    logging::critical(format_args!("cannot load application {}:{}", config.application, error.told()));
+    let leave = if toll.abandoned + toll.stuck > 0 { Leave::AtOnce } else { Leave::Orderly };
+    Stopped { status: ExitStatus::Load, leave }
 }
 
 fn terms(config: &Config, plan: Plan) -> Terms {
+    let stock = stock(config, plan);
     Terms {
         crew: plan.crew,
         bounds: config.workers.bounds,
         lives: config.lives.clone(),
-        replacement: match plan.home {
-            Home::OwnGil => Replacement::Possible,
-            Home::Main => Replacement::Impossible,
-        },
+        replacement: if stock.replaceable { Replacement::Possible } else { Replacement::Impossible },
         graceful: config.life.graceful_timeout,
-        most_stuck: stock(config, plan).most_stuck,
+        most_stuck: stock.most_stuck,
     }
-}
-
-/// What a stuck thread means here.
-fn stock(config: &Config, plan: Plan) -> Stock {
-    let Crew { slots, threads } = plan.crew;
-    let replaceable = plan.home == Home::OwnGil;
-    let half = if replaceable { slots / 2 } else { threads / 2 };
-    let most_stuck = config.timeouts.most_stuck.map_or(half.max(1), NonZeroUsize::get);
-    Stock { threads, replaceable, most_stuck }
 }
 
 /// The three lines of Chaussette 1.3, then readiness.
@@ -365,8 +331,7 @@ fn count(number: usize, noun: &str) -> String {
 /// the interpreters must have ended.
 async fn serve<L: Loader>(
     front_end: FrontEnd,
-    supervisor: &mut Supervisor<L>,
-    signals: &mut Signals,
+    (supervisor, asks): (&mut Supervisor<L>, &mut Asks),
     drainer: &Drainer,
     graceful: Duration,
 ) -> (Why, Instant) {
@@ -376,8 +341,9 @@ async fn serve<L: Loader>(
             tracing::error!("the front end ended by itself: {failed:?}");
             return (Why::Told, Instant::now() + QUICK);
         }
-        end = told_to_end(supervisor, signals) => end,
+        end = mind(supervisor, asks) => end,
     };
+    asks.close();
     supervisor.stop();
     if ask == Ask::Graceful {
         tracing::info!("stopping: requests in flight have {} s", graceful.as_secs_f64());
@@ -385,8 +351,8 @@ async fn serve<L: Loader>(
         let deadline = Instant::now() + graceful;
         tokio::select! {
             _ = &mut serving => return (why, deadline),
-            () = told_to_hurry(signals) => {}
-            // Answers those who still ask; ends never.
+            () = asks.hurry() => {}
+            // It ends never, and releases what nobody is left to serve.
             _ = supervisor.run() => {}
             () = tokio::time::sleep_until(deadline - ENDING.min(graceful / 2)) => {
                 tracing::warn!("requests are still in flight: their connections are closed");
@@ -402,23 +368,18 @@ async fn serve<L: Loader>(
     (why, Instant::now() + QUICK)
 }
 
-/// Minds the interpreters, and obeys signals, until it is time to end.
-async fn told_to_end<L: Loader>(supervisor: &mut Supervisor<L>, signals: &mut Signals) -> (Why, Ask) {
+/// Minds the interpreters, and obeys, until it is time to end.
+async fn mind<L: Loader>(supervisor: &mut Supervisor<L>, asks: &mut Asks) -> (Why, Ask) {
     loop {
-        let ask = tokio::select! {
+        let asked = tokio::select! {
             why = supervisor.run() => return (why, Ask::Graceful),
-            ask = signals.next() => ask,
+            asked = asks.next() => asked,
         };
-        match ask {
-            Ask::Change(command) => tell(&supervisor.obey(command)),
-            Ask::Ignored(name) => tracing::warn!("{name} has no effect: ignored"),
-            Ask::Graceful | Ask::Quick => return (Why::Told, ask),
+        match asked {
+            Asked::Stop(ask) => return (Why::Told, ask),
+            Asked::Change(command, asker) => asker.hear(supervisor.obey(command)),
         }
     }
-}
-
-async fn told_to_hurry(signals: &mut Signals) {
-    while !matches!(signals.next().await, Ask::Quick) {}
 }
 
 fn find_hook<W: Workplace>(config: &Config, workplace: &W, name: Option<&str>) -> Result<(), Stopped> {

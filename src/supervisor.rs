@@ -25,7 +25,7 @@ use self::life::{Life, Phase};
 use self::plan::{Aim, Step};
 use self::reload::Reload;
 use crate::application::{Ended, LoadError, Loader};
-use crate::census::{Command, Orders, Outcome, Reason, Roster};
+use crate::census::{Reason, Roster};
 use crate::config::{Bounds, Lives};
 use crate::dispatch::WorkQueue;
 use crate::worker::{self, Handle, Report, WarmUp};
@@ -96,7 +96,6 @@ pub struct Supervisor<L> {
     loader: Arc<L>,
     queue: WorkQueue,
     roster: Roster,
-    orders: Orders,
     lives: Vec<Life>,
     reports: UnboundedReceiver<Report>,
     reporting: UnboundedSender<Report>,
@@ -132,11 +131,7 @@ enum Course {
 
 impl<L: Loader> Supervisor<L> {
     /// Starts all interpreters at once.
-    pub fn start(
-        terms: Terms,
-        loader: L,
-        (queue, roster, orders): (WorkQueue, Roster, Orders),
-    ) -> io::Result<Self> {
+    pub fn start(terms: Terms, loader: L, queue: WorkQueue, roster: Roster) -> io::Result<Self> {
         let (reporting, reports) = unbounded_channel();
         let state = State {
             wanted: terms.crew.slots,
@@ -151,8 +146,7 @@ impl<L: Loader> Supervisor<L> {
             ended: 0,
         };
         let loader = Arc::new(loader);
-        let mut all =
-            Self { terms, loader, queue, roster, orders, lives: Vec::new(), reports, reporting, state };
+        let mut all = Self { terms, loader, queue, roster, lives: Vec::new(), reports, reporting, state };
         for _ in 0..all.terms.crew.slots {
             all.load()?;
         }
@@ -170,17 +164,7 @@ impl<L: Loader> Supervisor<L> {
         let began = Instant::now();
         let mut name = None;
         while self.lives.iter().any(Life::is_loading) {
-            let report = tokio::select! {
-                Some(report) = self.reports.recv() => report,
-                Some(order) = self.orders.next() => {
-                    if order.command == Command::Stop {
-                        order.answer(Outcome::Accepted("stopping".to_owned()));
-                        return Err(LoadError::Unwanted);
-                    }
-                    order.answer(Outcome::Refused("the application is being loaded: ask again later".to_owned()));
-                    continue;
-                }
-            };
+            let Some(report) = self.reports.recv().await else { break };
             match &report {
                 Report::Ready { name: given, number, .. } => {
                     name.get_or_insert(given.clone());
@@ -206,7 +190,7 @@ impl<L: Loader> Supervisor<L> {
     }
 
     /// Keeps as many serving as are wanted, until the process must end. Cancel-safe: what has happened is kept.
-    /// Once [`Supervisor::stop`] was called it only answers those who ask.
+    /// Once [`Supervisor::stop`] was called it ends never.
     pub async fn run(&mut self) -> Why {
         loop {
             if let Some(why) = self.turn(Instant::now()) {
@@ -215,10 +199,6 @@ impl<L: Loader> Supervisor<L> {
             let alarm = self.alarm();
             tokio::select! {
                 Some(report) = self.reports.recv() => self.hear(report),
-                Some(order) = self.orders.next() => {
-                    let outcome = self.obey(order.command);
-                    order.answer(outcome);
-                }
                 () = sleep_until(alarm) => {}
             }
         }
@@ -424,13 +404,11 @@ impl<L: Loader> Supervisor<L> {
     }
 
     /// Lets all go and waits until they have ended, loading ones as well, while the queue stays open for others.
-    /// Gives the orders back, for who takes its place.
-    pub async fn give_up(mut self, deadline: Instant) -> (Toll, Orders) {
+    pub async fn give_up(mut self, deadline: Instant) -> Toll {
         self.state.course = Course::Stopping;
         let graceful = self.terms.graceful;
         self.lives.iter_mut().for_each(|life| life.dismiss(graceful));
-        let toll = self.wait_for(|life| life.phase != Phase::Abandoned, deadline).await;
-        (toll, self.orders)
+        self.wait_for(|life| life.phase != Phase::Abandoned, deadline).await
     }
 
     async fn wait_for(&mut self, awaited: impl Fn(&Life) -> bool, deadline: Instant) -> Toll {

@@ -85,10 +85,11 @@ pub struct Life<L> {
     pub reports: UnboundedSender<Report>,
 }
 
-/// What serving takes.
+/// What serving takes, the same for each thread of an interpreter.
 #[derive(Debug, Clone)]
 struct Work {
-    handle: Handle,
+    member: Member,
+    gate: Arc<Gate>,
     wear: Option<Arc<Wear>>,
 }
 
@@ -120,12 +121,16 @@ impl<L: Loader> Life<L> {
             return Report::Failed { number, error: LoadError::WarmUp(why), ended: application.end() };
         }
         let wear = most.map(|most| Arc::new(Wear::new(number, most, reports.clone())));
-        let work = Work { handle, wear };
-        let guests = Guests::new(&work, invitation);
-        guests.invite_all(threads);
+        let work = Work { member: handle.member, gate: handle.gate, wear };
+        let guests = Guests::new(&record, work.clone(), invitation);
+        for _ in 1..threads {
+            if let Err(error) = guests.invite() {
+                tracing::warn!("interpreter {number} serves on fewer threads: cannot start one: {error}");
+            }
+        }
         record.give_access(Box::new(Arc::clone(&guests)));
         let _ = reports.send(Report::Ready { number, name, took: record.loaded() });
-        let application = work.serve(application);
+        let application = work.serve(application, &record);
         // Guests leave with this thread; one that is stuck keeps its interpreter from ending, and the
         // supervisor's deadline then speaks for both.
         guests.join();
@@ -141,14 +146,13 @@ impl<L: Loader> Life<L> {
 impl Work {
     /// Waits for the word, then serves until the queue is closed and empty, or its interpreter retired. A panic
     /// costs one request, never the thread.
-    fn serve<A: Application>(&self, mut application: A) -> A {
-        let Handle { record, member, gate } = &self.handle;
+    fn serve<A: Application>(&self, mut application: A, record: &Record) -> A {
         let desk = record.desk();
         desk.sit(application.thread());
-        if gate.wait() == Pass::Leave {
+        if self.gate.wait() == Pass::Leave {
             return application;
         }
-        let mut post = Post::new(member.seat(desk), self.wear.clone());
+        let mut post = Post::new(self.member.seat(desk), self.wear.clone());
         while let Some(exchange) = post.wait() {
             let served = catch_unwind(AssertUnwindSafe(|| application.serve(exchange, &mut post)));
             if served.is_err() {
