@@ -418,6 +418,7 @@ fn help_groups_the_options_and_tells_their_defaults() {
         "Sockets:",
         "Workers:",
         "Life:",
+        "Timeouts:",
         "Limits:",
         "Proxies:",
         "Logs:",
