@@ -115,6 +115,9 @@ pub enum LoadError {
     /// No interpreter could be made.
     #[error("{0}")]
     Interpreter(String),
+    /// The server was told to stop meanwhile.
+    #[error("the server was told to stop")]
+    Unwanted,
 }
 
 impl LoadError {
@@ -131,6 +134,7 @@ impl LoadError {
             Self::Application { report } if report.contains('\n') => format!("\n{report}"),
             Self::Application { report } => format!(" {report}"),
             Self::WarmUp(message) | Self::Interpreter(message) => format!(" {message}"),
+            Self::Unwanted => format!(" {self}"),
         }
     }
 }

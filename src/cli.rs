@@ -2,8 +2,9 @@
 //!
 //! Owns everything the user types and everything printed on standard output. Turns words into a
 //! `Config` that needs no further check. Names clap, which nobody else does; opens nothing and
-//! starts nothing. Rule: a mistake is told in one line that names the option, the value and the cure.
+//! starts nothing, but asks another process for its census. Rule: a mistake is told in one line that names the option, the value and the cure.
 
+mod control;
 mod lives;
 mod proxies;
 mod sockets;
@@ -20,6 +21,8 @@ use std::path::Path;
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, Parser};
 
+use self::control::ControlArgs;
+pub use self::control::{Form, Question};
 use self::lives::LivesArgs;
 use self::proxies::ProxyArgs;
 use self::sockets::SocketArgs;
@@ -68,6 +71,8 @@ pub enum Outcome {
     Text(String),
     /// A mistake in one line: for standard error, status 2.
     Usage(String),
+    /// Another process is to be asked for its census.
+    Ask(Question),
 }
 
 /// Reads the command line, runs what it asks for, and gives the process's exit status.
@@ -84,6 +89,7 @@ pub fn main(argv: Vec<OsString>, run: impl FnOnce(Config) -> ExitStatus) -> i32 
             let _ = writeln!(std::io::stderr().lock(), "{line}");
             ExitStatus::Usage
         }
+        Err(Outcome::Ask(question)) => control::ask(&question),
     };
     status.code()
 }
@@ -95,6 +101,9 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Outcome::Text(error.render().to_string()),
         _ => usage(&one_line(&error)),
     })?;
+    if let Some(question) = line.control.question().map_err(|mistake| usage(&mistake))? {
+        return Err(Outcome::Ask(question));
+    }
     let (sockets, mut notices) =
         line.sockets.resolve(line.compatible.address_family, env).map_err(|mistake| usage(&mistake))?;
     let (proxies, odd) = line.proxies.resolve().map_err(|mistake| usage(&mistake))?;
@@ -121,6 +130,7 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
         lives,
         limits: line.limits.resolve(),
         proxies,
+        control: line.control.control,
         logs: Logs { level: line.logs.level, output: line.logs.output },
         hooks: Hooks { pre: line.compatible.pre_hook, post: line.compatible.post_hook },
         notices,
@@ -164,6 +174,8 @@ struct Line {
     limits: LimitArgs,
     #[command(flatten)]
     proxies: ProxyArgs,
+    #[command(flatten)]
+    control: ControlArgs,
     #[command(flatten)]
     logs: LogArgs,
     #[command(flatten)]

@@ -11,10 +11,12 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+mod control;
 mod lives;
 mod proxies;
 mod timeouts;
 
+pub use self::control::ControlAddress;
 pub use self::lives::{Bounds, DEFAULT_JITTER_SHARE, Lives};
 pub use self::proxies::{ForwardedHeader, ForwardedHeaders, Proxies, ProxyProtocol, Trusted, Unbelieved};
 pub use self::timeouts::{DEFAULT_QUEUE_TIMEOUT, DEFAULT_TIMEOUT_GRACE, Timeouts};
@@ -100,6 +102,8 @@ pub struct Config {
     pub limits: Limits,
     /// Whose word on a request's origin is believed.
     pub proxies: Proxies,
+    /// Where the process can be asked and commanded, if anywhere.
+    pub control: Option<ControlAddress>,
     /// Level and destination of log lines.
     pub logs: Logs,
     /// Functions called before serving and after it.

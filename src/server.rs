@@ -8,6 +8,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use crate::application::{Home, LoadError, Loader};
@@ -16,6 +17,7 @@ use crate::census::{Command, Commands, Orders, Outcome, Roster};
 use crate::cli::ExitStatus;
 use crate::config::{Config, Isolation};
 use crate::dispatch::{self, Dispatcher, WorkQueue};
+use crate::http::control::Control;
 use crate::http::{self, FrontEnd};
 use crate::listener::Listener;
 use crate::logging;
@@ -141,13 +143,16 @@ async fn live<W: Workplace>(
         }
     };
     let roster = Roster::new(queue.clone());
-    let (_commands, orders) = Commands::channel();
+    let (commands, orders) = Commands::channel();
+    let _control = match control(config, (roster.clone(), commands)) {
+        Ok(control) => control,
+        Err(stopped) => return stopped,
+    };
     let mut early = Early::default();
     let started = tokio::select! {
         started = start(config, workplace, plans, (queue, roster.clone(), orders)) => started,
         () = early.told_to_stop(&mut signals) => {
-            tracing::info!("stopped while the application was being loaded");
-            return Stopped::at_once(ExitStatus::Stopped);
+            return stopped_while_loading();
         }
     };
     let (mut supervisor, plan, ready) = match started {
@@ -227,6 +232,15 @@ fn adopt(config: &Config) -> Result<Vec<Listener>, Stopped> {
     config.sockets.iter().map(open).collect()
 }
 
+/// Opens the control socket, if there shall be one.
+fn control(config: &Config, overseen: (Roster, Commands)) -> Result<Option<Control>, Stopped> {
+    let open = |address| Control::open(address, overseen, Handle::current());
+    config.control.as_ref().map(open).transpose().map_err(|error| {
+        logging::critical(error);
+        Stopped::orderly(ExitStatus::Socket)
+    })
+}
+
 /// The ways to run the application, in the order to try them.
 fn plans(config: &Config, threading: Threading) -> Result<Vec<Plan>, String> {
     let (interpreters, threads) = (config.workers.interpreters.get(), config.workers.threads.get());
@@ -266,6 +280,9 @@ async fn start<W: Workplace>(
             Ok(ready) => return Ok((supervisor, plan, ready)),
             Err(error) => error,
         };
+        if matches!(error, LoadError::Unwanted) {
+            return Err(stopped_while_loading());
+        }
         let deadline = Instant::now() + config.life.graceful_timeout.min(ENDING);
         let (toll, unused) = supervisor.give_up(deadline).await;
         match (&error, plans.peek()) {
@@ -287,6 +304,12 @@ async fn start<W: Workplace>(
         }
     }
     Err(Stopped::orderly(ExitStatus::Internal))
+}
+
+/// Whatever is being imported is not waited for.
+fn stopped_while_loading() -> Stopped {
+    tracing::info!("stopped while the application was being loaded");
+    Stopped::at_once(ExitStatus::Stopped)
 }
 
 fn terms(config: &Config, plan: Plan) -> Terms {

@@ -25,7 +25,7 @@ use self::life::{Life, Phase};
 use self::plan::{Aim, Step};
 use self::reload::Reload;
 use crate::application::{Ended, LoadError, Loader};
-use crate::census::{Orders, Reason, Roster};
+use crate::census::{Command, Orders, Outcome, Reason, Roster};
 use crate::config::{Bounds, Lives};
 use crate::dispatch::WorkQueue;
 use crate::worker::{self, Handle, Report, WarmUp};
@@ -170,7 +170,17 @@ impl<L: Loader> Supervisor<L> {
         let began = Instant::now();
         let mut name = None;
         while self.lives.iter().any(Life::is_loading) {
-            let Some(report) = self.reports.recv().await else { break };
+            let report = tokio::select! {
+                Some(report) = self.reports.recv() => report,
+                Some(order) = self.orders.next() => {
+                    if order.command == Command::Stop {
+                        order.answer(Outcome::Accepted("stopping".to_owned()));
+                        return Err(LoadError::Unwanted);
+                    }
+                    order.answer(Outcome::Refused("the application is being loaded: ask again later".to_owned()));
+                    continue;
+                }
+            };
             match &report {
                 Report::Ready { name: given, number, .. } => {
                     name.get_or_insert(given.clone());

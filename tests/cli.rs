@@ -5,10 +5,11 @@ use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chaussette::cli::{ExitStatus, Outcome, main, parse};
+use chaussette::cli::{ExitStatus, Form, Outcome, Question, main, parse};
 use chaussette::config::{
-    Address, AppForm, Bounds, Config, Family, ForwardedHeader, ForwardedHeaders, Hooks, Isolation, Life,
-    Limits, Lives, LogLevel, LogOutput, Logs, Proxies, ProxyProtocol, Timeouts, Trusted, Unbelieved, Workers,
+    Address, AppForm, Bounds, Config, ControlAddress, Family, ForwardedHeader, ForwardedHeaders, Hooks,
+    Isolation, Life, Limits, Lives, LogLevel, LogOutput, Logs, Proxies, ProxyProtocol, Timeouts, Trusted,
+    Unbelieved, Workers,
 };
 
 fn argv(words: &str) -> Vec<OsString> {
@@ -89,6 +90,7 @@ fn no_words_give_the_defaults() {
             unbelieved: Unbelieved::Kept,
             protocol: ProxyProtocol::Off,
         },
+        control: None,
         logs: Logs { level: LogLevel::Info, output: LogOutput::Stderr },
         hooks: Hooks::default(),
         notices: Vec::new(),
@@ -103,7 +105,7 @@ fn each_option_sets_its_setting() {
         --max-requests-jitter 7 --max-lifetime 3600 --spare --warmup http://example.org/health --max-growth 256 --max-body 0 --max-header-size 8192 --max-headers 9 \
         --header-timeout 1 --body-timeout 2 --min-rate 0 --keep-alive 0 --forwarded-allow-ips 10.1.2.3/8,unix \
         --forwarded-headers X-Forwarded-For,x-forwarded-proto --clear-untrusted-proxy-headers --proxy-protocol v2 \
-        --log-level debug --log-output /log \
+        --control unix:/c --log-level debug --log-output /log \
         --python-path /a::/b --pre-hook app.pre --post-hook app:post --socket-type SOCK_STREAM pkg:app one -- --two";
     let expected = Config {
         argv0: "/venv/bin/chaussette".to_owned(),
@@ -151,6 +153,7 @@ fn each_option_sets_its_setting() {
             unbelieved: Unbelieved::Removed,
             protocol: ProxyProtocol::V2,
         },
+        control: Some(ControlAddress::Unix("/c".into())),
         logs: Logs { level: LogLevel::Debug, output: LogOutput::File("/log".into()) },
         hooks: Hooks { pre: Some("app.pre".to_owned()), post: Some("app:post".to_owned()) },
         notices: Vec::new(),
@@ -247,7 +250,40 @@ fn an_empty_list_of_proxies_is_nobody() {
 }
 
 #[test]
+fn the_control_socket_is_for_this_machine_only() {
+    let loopback = |text: &str| ControlAddress::Loopback(text.parse().unwrap());
+    let table = [
+        ("unix:/run/c", ControlAddress::Unix("/run/c".into())),
+        ("127.0.0.1:0", loopback("127.0.0.1:0")),
+        ("127.9.9.9:90", loopback("127.9.9.9:90")),
+        ("[::1]:90", loopback("[::1]:90")),
+        ("LocalHost:90", loopback("127.0.0.1:90")),
+    ];
+    for (word, expected) in table {
+        assert_eq!(config(&format!("--control {word}")).control, Some(expected), "{word}");
+    }
+}
+
+#[test]
+fn a_census_is_a_question_to_another_process() {
+    let address = ControlAddress::Unix("/c".into());
+    for (words, form) in [("", Form::Table), (" --json", Form::Json)] {
+        let asked = parse(argv(&format!("--control unix:/c --census{words}")), &|_| None);
+        assert_eq!(asked, Err(Outcome::Ask(Question { address: address.clone(), form })));
+    }
+}
+
+#[test]
+fn a_census_of_a_server_that_is_not_there_is_an_error() {
+    let never = |_: Config| -> ExitStatus { panic!("served") };
+    let nowhere = std::env::temp_dir().join(format!("chaussette-nobody-{}", std::process::id()));
+    let words = format!("--control unix:{} --census", nowhere.display());
+    assert_eq!(main(argv(&words), never), ExitStatus::Socket.code());
+}
+
+#[test]
 fn a_mistake_is_told_in_one_line_with_option_value_and_cure() {
+    let places = "use unix:/path, 127.0.0.1:PORT, [::1]:PORT or localhost:PORT";
     let circus =
         "Circus did not replace it: the watcher needs use_sockets = True, and there must be a [socket:web]";
     let table = [
@@ -379,6 +415,29 @@ fn a_mistake_is_told_in_one_line_with_option_value_and_cure() {
             "--proxy-protocol goes with --forwarded-allow-ips only: name there the proxies that send the header"
                 .to_owned(),
         ),
+        (
+            "--control 0.0.0.0:90",
+            format!(
+                "--control 0.0.0.0:90: no loopback address, and who reaches it may read requests and stop the \
+                 server: {places}"
+            ),
+        ),
+        (
+            "--control example.org:90",
+            format!(
+                "--control example.org:90: no loopback address, and who reaches it may read requests and stop the \
+                 server: {places}"
+            ),
+        ),
+        ("--control fd://3", format!("--control fd://3: the control socket is never an inherited one: {places}")),
+        ("--control 9000", format!("--control 9000: no port: {places}")),
+        ("--control unix:", format!("--control unix:: no path: {places}")),
+        ("--census", "--census asks a server that runs: add --control ADDR, as it was given".to_owned()),
+        (
+            "--control [::1]:0 --census",
+            "--control [::1]:0: nobody listens on port 0: use the port that the server's log names".to_owned(),
+        ),
+        ("--control [::1]:9 --json", "--json goes with --census only: leave it out".to_owned()),
         ("--log-level loud", "--log-level loud: use one of critical, error, warning, info, debug".to_owned()),
         ("--log-output=", "--log-output '': empty: name a file, or - for standard error".to_owned()),
         ("--pre-hook=", "--pre-hook '': empty: name a Python object, pkg.mod:attr".to_owned()),
@@ -421,6 +480,7 @@ fn help_groups_the_options_and_tells_their_defaults() {
         "Timeouts:",
         "Limits:",
         "Proxies:",
+        "Control:",
         "Logs:",
         "From Chaussette 1.3:",
     ];
