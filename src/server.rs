@@ -46,6 +46,11 @@ pub trait Workplace {
 
     /// Calls `--pre-hook` or `--post-hook`.
     fn hook(&self, config: &Config, name: &str) -> Result<(), String>;
+
+    /// Who may ask this server to end. Called once, inside the reactor.
+    fn signals(&self) -> std::io::Result<Signals> {
+        Signals::install()
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,7 +140,7 @@ async fn live<W: Workplace>(
         Ok(listeners) => listeners,
         Err(stopped) => return stopped,
     };
-    let mut signals = match Signals::install() {
+    let mut signals = match workplace.signals() {
         Ok(signals) => signals,
         Err(error) => {
             logging::critical(format_args!("cannot watch signals: {error}"));
