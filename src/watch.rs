@@ -230,7 +230,9 @@ fn interrupt(overdue: Arc<Overdue>) -> std::io::Result<()> {
         let record = overdue.record();
         let (Some(_visit), Some(access)) = (record.visit(), record.access()) else { return };
         access.interrupt(&overdue);
-        if let Some(stack) = overdue.stack().filter(|stack| !stack.is_empty()) {
+        if overdue.was_interrupted()
+            && let Some(stack) = overdue.stack().filter(|stack| !stack.is_empty())
+        {
             tracing::error!("{}: interrupted here:\n{stack}", overdue.name());
         }
     })
