@@ -39,9 +39,14 @@ def verdicts(content: dict[str, Any]) -> list[list[str]]:
     words = {True: "met", False: "NOT MET", None: "not measured"}
     noisy = ", noisy" if content["noisy"] else ""
     return [
-        [goal["goal"], "-" if goal["value"] is None else f"{goal['value']:.2f}", words[goal["met"]] + noisy]
+        [goal["goal"], "-" if goal["value"] is None else _ratio(goal["value"]), words[goal["met"]] + noisy]
         for goal in content["goals"]
     ]
+
+
+def _ratio(value: float) -> str:
+    # What is small beyond all noise is not nothing.
+    return f"{value:.2f}" if value >= 0.1 else f"{value:.1g}"
 
 
 def aligned(lines: list[list[str]]) -> str:

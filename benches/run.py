@@ -50,6 +50,9 @@ def options_of(arguments: list[str]) -> argparse.Namespace:
     )
     environment.add_options(parser)
     parser.add_argument(
+        "--free-threaded-wheel", type=Path, metavar="FILE", help="(default: .ci/build-wheel builds it where it can)"
+    )
+    parser.add_argument(
         "--cases", type=listed(CASES), default=list(CASES), metavar="A,B", help=f"of {', '.join(CASES)}"
     )
     parser.add_argument(
@@ -81,7 +84,7 @@ def prepare(options: argparse.Namespace) -> tuple[environment.Environment, Path 
         tools.need_static()
     spare = None
     if OURS in options.servers and any(SPARE in CASES[name].contestants for name in options.cases):
-        spare, why = tools.free_threaded_bin()
+        spare, why = tools.free_threaded_bin(options.free_threaded_wheel)
         if spare is None:
             installed.missing[SPARE] = f"a free-threaded build is NOT MEASURED: {why}"
             environment.say_loudly(installed.missing[SPARE])

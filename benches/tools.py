@@ -61,23 +61,27 @@ def cargo() -> str:
     return found
 
 
-def free_threaded_bin() -> tuple[Path | None, str]:
-    """Return where our server is installed for a free-threaded CPython, or why it is not."""
+def free_threaded_bin(wheel: Path | None) -> tuple[Path | None, str]:
+    """Return where our server is installed for a free-threaded CPython, or why it is not. Without a wheel: build it."""
     python = _free_threaded_python()
     if python is None:
         return None, "no free-threaded CPython is there (cure: .ci/build-free-threaded)"
-    # pyo3 supports free-threaded builds from 3.14; the part of it that we use runs on 3.13 too.
-    os.environ["UNSAFE_PYO3_SKIP_VERSION_CHECK"] = "1"
-    try:
-        wheel = built_wheel(str(python))
-    finally:
-        del os.environ["UNSAFE_PYO3_SKIP_VERSION_CHECK"]
+    wheel = wheel or _free_threaded_wheel(python)
     make_venv(FREE_THREADED, str(python))
     pip = [str(FREE_THREADED / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     # Flask, Django and what they need: the rest is the peers'.
     step([*pip, *(line for line in required(["django"]) if not line.startswith(("bjoern==", "gunicorn_h1c==")))])
     step([*pip, "--force-reinstall", "--no-deps", str(wheel)])
     return FREE_THREADED / "bin", ""
+
+
+def _free_threaded_wheel(python: Path) -> Path:
+    # pyo3 supports free-threaded builds from 3.14; the part of it that we use runs on 3.13 too.
+    os.environ["UNSAFE_PYO3_SKIP_VERSION_CHECK"] = "1"
+    try:
+        return built_wheel(str(python))
+    finally:
+        del os.environ["UNSAFE_PYO3_SKIP_VERSION_CHECK"]
 
 
 def _free_threaded_python() -> Path | None:

@@ -6,13 +6,20 @@
 
 mod commands;
 mod desk;
+pub mod metrics;
+mod overdue;
 mod record;
+mod resident;
 mod roster;
+pub mod status;
+pub mod table;
 mod view;
 
 pub use commands::{Commands, Order, Orders};
-pub use desk::{Closed, Desk, Entry};
+pub use desk::{Closed, Desk, Entry, Thread};
+pub use overdue::{Access, Overdue};
 pub use record::{Identity, Record, Visit};
+pub use resident::resident;
 pub use roster::{Counters, ReloadState, Roster, Whole};
 pub use view::{Census, Current, Interpreter, Queue, Reason, Reload, Stage, Totals};
 

@@ -16,9 +16,11 @@ import stat
 import sys
 import threading
 
+from chaussette import RequestTimeout as RequestTimeout  # found here by what interrupts a request
+
 TYPE_CHECKING = False
-if TYPE_CHECKING:  # the name alone tells a type checker; `typing` and `types` would cost each interpreter their import
-    from types import TracebackType
+if TYPE_CHECKING:  # the name alone tells a type checker
+    from types import FrameType, TracebackType
 
 REFUSAL = "does not support loading in subinterpreters"
 
@@ -89,16 +91,17 @@ def _watch_extensions(rescue: bool) -> None:
         return None
 
     def exec_module(self, module):
-        before = _gil_is_off()
+        before = gil_is_off()
         execute(self, module)
-        if before and not _gil_is_off():
+        if before and not gil_is_off():
             gil_enabled_by.append(module.__name__)
 
     loader.create_module = create_module
     loader.exec_module = exec_module
 
 
-def _gil_is_off() -> bool:
+def gil_is_off() -> bool:
+    """Tell whether threads of this interpreter run Python at the same time."""
     return not getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
@@ -216,6 +219,17 @@ def _shortly_formatted(error: BaseException, tb: TracebackType | None) -> str:
         lines.append(f'  File "{code.co_filename}", line {tb.tb_lineno}, in {code.co_name}')
         tb = tb.tb_next
     return "\n".join([*lines, f"{type(error).__name__}: {error}"])
+
+
+def stack(frame: FrameType) -> str:
+    """Return the stack of another thread, whose innermost frame is `frame`.
+
+    Who calls it has imported `traceback` before the frame was taken, since the thread runs on while a module is read.
+    """
+    import traceback
+
+    text = "Stack (most recent call last):\n" + "".join(traceback.format_stack(frame)).rstrip()
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _is_machinery(filename: str) -> bool:
