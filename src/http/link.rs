@@ -383,6 +383,12 @@ impl Link {
         self.turn.lock().asleep = false;
     }
 
+    /// Whether nothing goes on but hyper's wait for a request.
+    pub(super) fn is_idle(&self) -> bool {
+        let turn = self.turn.lock();
+        !turn.asleep && matches!(turn.awaited, Some((Awaited::Request, _)))
+    }
+
     /// When something is due next, if nothing happens before.
     pub(super) fn deadline(&self, limits: &Limits) -> Option<Instant> {
         let turn = self.turn.lock();

@@ -19,10 +19,14 @@ pub(super) fn interrupt<'a>(at: Attached<'a>, overdue: &Overdue) -> Result<(), P
 }
 
 /// The stack of another thread, as text. Empty where it cannot be looked at safely: on a free-threaded build the
-/// thread runs on meanwhile.
+/// thread runs on meanwhile; and where `traceback` cannot be had.
 fn stack<'a>(at: Attached<'a>, support: &Object<'a>, thread: Thread) -> Result<String, PythonError<'a>> {
     let free = at.call(&at.attribute(support, c"gil_is_off")?, &[])?;
     if at.is_true(&free)? == Truth::True {
+        return Ok(String::new());
+    }
+    // Before the frame is taken: the first import of it reads files, and the thread runs on meanwhile.
+    if at.import(c"traceback").is_err() {
         return Ok(String::new());
     }
     let Some(frame) = at.frame_of(thread.state) else { return Ok(String::new()) };

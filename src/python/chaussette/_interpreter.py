@@ -15,13 +15,12 @@ import os
 import stat
 import sys
 import threading
-import traceback
 
 from chaussette import RequestTimeout as RequestTimeout  # found here by what interrupts a request
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the name alone tells a type checker
-    from types import FrameType
+    from types import FrameType, TracebackType
 
 REFUSAL = "does not support loading in subinterpreters"
 
@@ -182,13 +181,38 @@ def report(error: BaseException) -> str:
     tb = error.__traceback__
     while tb is not None and tb.tb_next is not None and _is_machinery(tb.tb_frame.f_code.co_filename):
         tb = tb.tb_next
-    text = "".join(traceback.format_exception(type(error), error, tb)).rstrip()
+    text = _formatted(error, tb)
     # A lone surrogate has no UTF-8, and the log is UTF-8.
     return text.encode("utf-8", "backslashreplace").decode()
 
 
+def _formatted(error: BaseException, tb: TracebackType | None) -> str:
+    try:
+        # Not before there is something to tell: with re, enum and collections it is 1.3 MiB of each interpreter.
+        import traceback
+
+        return "".join(traceback.format_exception(type(error), error, tb)).rstrip()
+    except Exception:
+        # No descriptor is left to read it with, or the application has broken it.
+        return _shortly_formatted(error, tb)
+
+
+def _shortly_formatted(error: BaseException, tb: TracebackType | None) -> str:
+    lines = ["Traceback (most recent call last):"]
+    while tb is not None:
+        code = tb.tb_frame.f_code
+        lines.append(f'  File "{code.co_filename}", line {tb.tb_lineno}, in {code.co_name}')
+        tb = tb.tb_next
+    return "\n".join([*lines, f"{type(error).__name__}: {error}"])
+
+
 def stack(frame: FrameType) -> str:
-    """Return the stack of another thread, whose innermost frame is `frame`."""
+    """Return the stack of another thread, whose innermost frame is `frame`.
+
+    Who calls it has imported `traceback` before the frame was taken, since the thread runs on while a module is read.
+    """
+    import traceback
+
     text = "Stack (most recent call last):\n" + "".join(traceback.format_stack(frame)).rstrip()
     return text.encode("utf-8", "backslashreplace").decode()
 
@@ -316,8 +340,8 @@ def finish_main() -> int:
 def _run_exit_handlers() -> None:
     try:
         threading._shutdown()
-    except BaseException:
-        traceback.print_exc()
+    except BaseException as error:
+        print(_formatted(error, error.__traceback__), file=sys.stderr)
     atexit._run_exitfuncs()
 
 
