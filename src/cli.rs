@@ -6,6 +6,7 @@
 
 mod backend;
 mod control;
+mod lives;
 mod proxies;
 mod sockets;
 mod timeouts;
@@ -24,6 +25,7 @@ use clap::{Args, Parser};
 use self::backend::BackendArgs;
 use self::control::ControlArgs;
 pub use self::control::{Form, Question};
+use self::lives::LivesArgs;
 use self::proxies::ProxyArgs;
 use self::sockets::SocketArgs;
 use self::timeouts::TimeoutArgs;
@@ -52,6 +54,8 @@ pub enum ExitStatus {
     Socket = 5,
     /// Ended with interpreters that were stuck.
     Stuck = 70,
+    /// It has grown beyond `--max-growth`: EX_TEMPFAIL, to be started again.
+    Grown = 75,
 }
 
 impl ExitStatus {
@@ -106,6 +110,8 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
         line.sockets.resolve(line.compatible.address_family, env).map_err(|mistake| usage(&mistake))?;
     let (proxies, odd) = line.proxies.resolve().map_err(|mistake| usage(&mistake))?;
     notices.extend(odd);
+    let workers = line.workers.resolve(line.limits.queue, &line.lives).map_err(|mistake| usage(&mistake))?;
+    let lives = line.lives.resolve().map_err(|mistake| usage(&mistake))?;
     let (backend, odd) = line.backend.resolve(named);
     notices.extend(odd);
     Ok(Config {
@@ -123,9 +129,10 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
         sockets,
         backlog: line.sockets.backlog,
         backend,
-        workers: line.workers.resolve(line.limits.queue),
         timeouts: line.timeouts.resolve(),
+        workers,
         life: Life { graceful_timeout: line.life.graceful_timeout.0 },
+        lives,
         limits: line.limits.resolve(),
         proxies,
         control: line.control.control,
@@ -168,6 +175,8 @@ struct Line {
     life: LifeArgs,
     #[command(flatten)]
     timeouts: TimeoutArgs,
+    #[command(flatten)]
+    lives: LivesArgs,
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
@@ -266,16 +275,12 @@ struct CompatibleArgs {
 }
 
 impl WorkerArgs {
-    fn resolve(&self, queue: usize) -> Workers {
-        Workers {
-            interpreters: match self.interpreters {
-                Interpreters::Auto => Workers::auto_interpreters(),
-                Interpreters::Count(count) => count,
-            },
-            threads: self.threads,
-            isolation: self.isolation,
-            queue,
-        }
+    fn resolve(&self, queue: usize, lives: &LivesArgs) -> Result<Workers, String> {
+        let (interpreters, bounds) = match self.interpreters {
+            Interpreters::Auto => lives.around(Workers::auto_interpreters())?,
+            Interpreters::Count(count) => (count, lives.bounds(count)?),
+        };
+        Ok(Workers { interpreters, threads: self.threads, isolation: self.isolation, queue, bounds })
     }
 }
 

@@ -273,6 +273,10 @@ impl WorkQueue {
         waiting.len()
     }
 
+    pub fn bell(&self) -> &Arc<Bell> {
+        &self.shared.bell
+    }
+
     /// How full it is, and how long the oldest request has waited.
     pub fn gauge(&self, now: Instant) -> census::Queue {
         let state = self.shared.state.lock();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::{Desk, Record};
+use super::{Desk, Record, Thread};
 
 /// The way into an interpreter. Called while a [`super::Visit`] is held.
 pub trait Access: Debug + Send + Sync {
@@ -50,7 +50,7 @@ impl Overdue {
     }
 
     /// The thread that serves it.
-    pub fn thread(&self) -> u64 {
+    pub fn thread(&self) -> Thread {
         self.desk.thread()
     }
 

@@ -132,6 +132,11 @@ impl Record {
         *self.door.write() = Door::Closed;
     }
 
+    /// Whether none of its threads has a request in hand.
+    pub fn is_idle(&self) -> bool {
+        self.desks.lock().iter().all(|desk| desk.is_free())
+    }
+
     /// Requests that its threads have finished with.
     pub fn served(&self) -> u64 {
         self.desks.lock().iter().map(|desk| desk.served()).sum()

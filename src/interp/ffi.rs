@@ -16,8 +16,9 @@ pub(super) use pyo3_ffi::{
     PyMethodDefPointer, PyNumber_AsSsize_t, PyObject, PyObject_ASCII, PyObject_Free, PyObject_GetAttrString,
     PyObject_GetIter, PyObject_GetOptionalAttrString, PyObject_IsTrue, PyObject_SetAttrString, PyObject_Str,
     PyObject_Vectorcall, PyStatus_Exception, PyThread_get_thread_ident, PyThreadState, PyThreadState_Clear,
-    PyThreadState_DeleteCurrent, PyThreadState_GetInterpreter, PyThreadState_New, PyThreadState_Next,
-    PyThreadState_SetAsyncExc, PyTuple_Check, PyTuple_CheckExact, PyTuple_GetItem, PyTuple_Size,
-    PyType_FromSpec, PyType_GenericAlloc, PyType_Slot, PyType_Spec, PyTypeObject, PyUnicode_AsUTF8AndSize,
-    PyUnicode_Check, PyUnicode_DecodeLatin1, PyUnicode_FromStringAndSize, PyUnicode_InternInPlace,
+    PyThreadState_DeleteCurrent, PyThreadState_Get, PyThreadState_GetFrame, PyThreadState_GetID,
+    PyThreadState_GetInterpreter, PyThreadState_New, PyThreadState_Next, PyThreadState_SetAsyncExc,
+    PyTuple_Check, PyTuple_CheckExact, PyTuple_GetItem, PyTuple_Size, PyType_FromSpec, PyType_GenericAlloc,
+    PyType_Slot, PyType_Spec, PyTypeObject, PyUnicode_AsUTF8AndSize, PyUnicode_Check, PyUnicode_DecodeLatin1,
+    PyUnicode_FromStringAndSize, PyUnicode_InternInPlace,
 };

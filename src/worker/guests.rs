@@ -5,7 +5,9 @@ use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 
-use super::{serve, thread};
+use super::gate::Gate;
+use super::wear::Wear;
+use super::{Handle, Work, thread};
 use crate::application::{Application, Invitation};
 use crate::census::{Access, Overdue, Record};
 use crate::dispatch::Member;
@@ -16,24 +18,46 @@ pub(super) struct Guests<I> {
     /// The record holds this, as the way in.
     record: Weak<Record>,
     member: Member,
+    gate: Arc<Gate>,
+    wear: Option<Arc<Wear>>,
     invitation: Mutex<I>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl<I: Invitation> Guests<I> {
-    pub(super) fn new(record: &Arc<Record>, member: Member, invitation: I) -> Arc<Self> {
-        let (record, invitation) = (Arc::downgrade(record), Mutex::new(invitation));
-        Arc::new(Self { record, member, invitation, threads: Mutex::default() })
+    pub(super) fn new(work: &Work, invitation: I) -> Arc<Self> {
+        let Handle { record, member, gate } = &work.handle;
+        Arc::new(Self {
+            record: Arc::downgrade(record),
+            member: member.clone(),
+            gate: Arc::clone(gate),
+            wear: work.wear.clone(),
+            invitation: Mutex::new(invitation),
+            threads: Mutex::default(),
+        })
     }
 
-    pub(super) fn invite(&self) -> std::io::Result<()> {
+    /// Starts the threads beside the first one, as many as can be.
+    pub(super) fn invite_all(&self, threads: usize) {
+        for _ in 1..threads {
+            if let Err(error) = self.invite() {
+                let number = self.record.upgrade().map(|record| record.number()).unwrap_or_default();
+                tracing::warn!("interpreter {number} serves on fewer threads: cannot start one: {error}");
+                return;
+            }
+        }
+    }
+
+    fn invite(&self) -> std::io::Result<()> {
         let Some(record) = self.record.upgrade() else { return Ok(()) };
-        let (member, invitation) = (self.member.clone(), self.invitation.lock().clone());
-        let (number, mut threads) = (record.number(), self.threads.lock());
+        let number = record.number();
+        let handle = Handle { record, member: self.member.clone(), gate: Arc::clone(&self.gate) };
+        let work = Work { handle, wear: self.wear.clone() };
+        let (invitation, mut threads) = (self.invitation.lock().clone(), self.threads.lock());
         let guest = threads.len() + 1;
         threads.push(thread(&format!("interpreter-{number}.{guest}"), move || match invitation.join() {
             Ok(application) => {
-                serve(application, &member, &record).end();
+                work.serve(application).end();
             }
             Err(error) => tracing::error!("interpreter {number}: thread {guest} cannot serve: {error}"),
         })?);

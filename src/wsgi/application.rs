@@ -8,8 +8,11 @@ use bytes::{Bytes, BytesMut};
 use http::{Method, Uri};
 
 use crate::application::{Application, Ended, Line};
+use crate::census::Thread;
 use crate::exchange::{BodyError, Exchange, Fault, FileRange, RequestBody};
-use crate::interp::{Attached, Departure, Interpreter, Kept, Object, PythonError, ThreadState, Truth, Type};
+use crate::interp::{
+    Attached, Departure, Interpreter, Kept, Object, PythonError, ThreadState, Truth, Type, this_thread,
+};
 use crate::wsgi::clause::Clause;
 use crate::wsgi::dict::{Environ, Surroundings};
 use crate::wsgi::failure::{Failure, describe, report};
@@ -33,7 +36,7 @@ const PIECE: usize = 256 * 1024;
 pub struct WsgiApplication {
     seat: Place,
     tools: Tools,
-    thread: u64,
+    thread: Thread,
 }
 
 /// How this thread is in its interpreter.
@@ -46,6 +49,13 @@ pub(super) enum Place {
 }
 
 impl Place {
+    fn state(&self) -> u64 {
+        match self {
+            Self::Home(interpreter) => interpreter.state(),
+            Self::Guest(state) => state.identifier(),
+        }
+    }
+
     pub(super) fn attach<R>(&mut self, work: impl for<'a> FnOnce(Attached<'a>) -> R) -> R {
         match self {
             Self::Home(interpreter) => interpreter.attach(work),
@@ -72,7 +82,8 @@ pub(super) struct Tools {
 
 impl WsgiApplication {
     pub(super) fn new(seat: Place, tools: Tools) -> Self {
-        Self { seat, tools, thread: crate::interp::this_thread() }
+        let thread = Thread { identifier: this_thread(), state: seat.state() };
+        Self { seat, tools, thread }
     }
 }
 
@@ -95,7 +106,7 @@ impl Application for WsgiApplication {
         });
     }
 
-    fn thread(&self) -> u64 {
+    fn thread(&self) -> Thread {
         self.thread
     }
 
