@@ -146,6 +146,12 @@ def test_the_habits_of_wsgiref_hold():
         assert hasattr(wsgiref.simple_server.WSGIServer, name)
 
 
+def listens(path):
+    """Whether somebody listens at a path, which is bound a moment before."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(path) == 0
+
+
 @pytest.mark.parametrize("backend", ["interpreters", "wsgiref", "waitress", "tornado", "bjoern"])
 def test_ctrl_c_raises_keyboard_interrupt_in_the_program(backend, tmp_path):
     code = (
@@ -160,7 +166,7 @@ def test_ctrl_c_raises_keyboard_interrupt_in_the_program(backend, tmp_path):
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=tmp_path, text=True)
     try:
         path = str(tmp_path / "web.sock")
-        soon(lambda: os.path.exists(path), 30)
+        soon(lambda: listens(path), 30)
         assert get(path).body == b"hello world"
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=30)

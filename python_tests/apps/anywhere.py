@@ -9,7 +9,6 @@ import chaussette
 
 from apps.routes import answer, by_path, query, stand_at_gate
 
-
 #: Chaussette 1.3 has none.
 interpreter_id = getattr(chaussette, "interpreter_id", lambda: None)
 

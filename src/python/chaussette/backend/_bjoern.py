@@ -70,12 +70,12 @@ class BjoernBackend(Backend):
         self._stopping = True
 
     def _watch(self) -> None:
-        while self._serving and not _is_caught(signal.SIGINT):
+        while self._serving and _is_in("SigIgn", signal.SIGINT):
             _sleep(_LOOK)
         # A SIGINT from outside is libev's: it tells nobody, but gives the signal back to the system.
-        while self._serving and not self._stopping and _is_caught(signal.SIGINT):
+        while self._serving and not self._stopping and _is_in("SigCgt", signal.SIGINT):
             _sleep(_LOOK)
-        if self._serving and _is_caught(signal.SIGINT):
+        if self._serving and _is_in("SigCgt", signal.SIGINT):
             # Once: after that the system's way with it is to end the process.
             os.kill(os.getpid(), signal.SIGINT)
         while self._serving:
@@ -104,11 +104,11 @@ def _duplicate(descriptor: int) -> socket.socket:
         raise
 
 
-def _is_caught(number: signal.Signals) -> bool:
-    """Tell whether this process has a handler for a signal; proc(5), SigCgt. Elsewhere than on Linux: probably."""
+def _is_in(which: str, number: signal.Signals) -> bool:
+    """Tell whether a signal is in one of this process's sets: proc(5), SigIgn or SigCgt. Caught, where nobody tells."""
     try:
         status = Path("/proc/self/status").read_text()
     except OSError:
-        return True
-    caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
-    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
+        return which == "SigCgt"
+    line = next(line for line in status.splitlines() if line.startswith(f"{which}:"))
+    return bool(int(line.split()[1], 16) >> (number - 1) & 1)

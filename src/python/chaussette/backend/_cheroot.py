@@ -34,7 +34,8 @@ class CherootBackend(Backend):
                 self._server.serve()
             else:
                 self._server.stop()
-        self._ender.join()
+        if self._ender is not None:  # `serve` ends by `stop` alone
+            self._ender.join()
         self._sock.close()
 
     def stop(self, seconds: float) -> None:

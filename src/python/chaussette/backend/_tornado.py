@@ -72,7 +72,7 @@ class TornadoBackend(Backend):
             return self._application
         backend = self
 
-        class Counting(WSGIContainer):
+        class Counting(WSGIContainer):  # type: ignore[misc]
             async def handle_request(self, request: Any) -> None:
                 backend._in_flight += 1
                 try:
@@ -81,4 +81,4 @@ class TornadoBackend(Backend):
                     backend._in_flight -= 1
 
         executor = concurrent.futures.ThreadPoolExecutor(self._threads) if self._threads else None
-        return Counting(self._application, executor)  # type: ignore[arg-type]
+        return Counting(self._application, executor)

@@ -48,11 +48,10 @@ class WaitressBackend(Backend):
             wasyncore.loop(timeout=_LOOK, use_poll=True, map=self._map, count=1)
             # A kept-alive connection gets no further request; one whose answer is out is idle.
             self._close(self._idle())
-        stuck = self._busy() and any(each.requests for each in self._channels())
         self._close(self._channels())
         self._server.task_dispatcher.shutdown(timeout=_THREADS)
         wasyncore.close_all(self._map)
-        if stuck:
+        if self._server.task_dispatcher.threads:
             raise Stuck
 
     def stop(self, seconds: float) -> None:

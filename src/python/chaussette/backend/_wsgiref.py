@@ -11,7 +11,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from socketserver import BaseServer
-from typing import Any
+from typing import IO, Any, cast
 from wsgiref.simple_server import ServerHandler, WSGIRequestHandler, WSGIServer
 from wsgiref.types import WSGIApplication
 
@@ -51,8 +51,8 @@ class _Request(WSGIRequestHandler):
             return
         if not self.parse_request():
             return
-        stdin: Any = self.rfile
-        handler = _Answer(stdin, self.wfile, self.get_stderr(), self.get_environ(), multithread=False)
+        wfile = cast("IO[bytes]", self.wfile)
+        handler = _Answer(self.rfile, wfile, self.get_stderr(), self.get_environ(), multithread=False)
         handler.request_handler = self  # type: ignore[attr-defined]
         handler.run(self.server.get_app())  # type: ignore[attr-defined]
 
