@@ -75,7 +75,7 @@ fn submit(dispatcher: &Dispatcher, method: &str, path: &str, body: &'static [u8]
             script_name: String::new(),
         }),
     };
-    dispatcher.submit(Exchange { request, reply }).expect("the queue has room");
+    dispatcher.submit(Exchange { request: Box::new(request), reply }).expect("the queue has room");
     dispatcher.flush();
     answer
 }

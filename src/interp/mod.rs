@@ -21,7 +21,7 @@ mod object;
 mod value;
 
 pub use attach::{Attached, ThreadState};
-pub use class::{Arguments, Class, Outcome, Protocol, Type};
+pub use class::{Arguments, Class, Instance, Outcome, Protocol, Type};
 pub use exception::{ExceptionKind, PythonError};
 pub use interpreter::{BirthError, Departure, Interpreter, Residence, duplicate, leave_after, leave_at_once};
 pub use object::{AsPython, Kept, Object};

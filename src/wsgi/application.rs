@@ -2,20 +2,22 @@
 
 use std::fs::File;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use bytes::{Bytes, BytesMut};
 use http::{Method, Uri};
 
 use crate::application::{Application, Ended, Line};
 use crate::exchange::{BodyError, Exchange, Fault, FileRange, RequestBody};
-use crate::interp::{Attached, Departure, Interpreter, Kept, Object, PythonError, ThreadState, Truth, Type};
+use crate::interp::{
+    Attached, Departure, Instance, Interpreter, Kept, Object, PythonError, ThreadState, Truth, Type,
+};
 use crate::wsgi::clause::Clause;
 use crate::wsgi::dict::{Environ, Surroundings};
 use crate::wsgi::failure::{Failure, describe, report};
 use crate::wsgi::hints::EarlyHints;
-use crate::wsgi::input::{Body, Input};
+use crate::wsgi::input::Body;
 use crate::wsgi::responder::{CLIENT_LEFT, Progress, Responder, Sent, StartResponse};
+use crate::wsgi::response::Wish;
 
 /// A list of parts up to this size leaves as one reply. 256 KiB: what the reply's buffer holds; above it,
 /// joining would only double the memory.
@@ -62,11 +64,11 @@ pub(super) struct Tools {
     file_wrapper: Kept,
     environ: Environ,
     start_response: Type<StartResponse>,
-    input: Type<Input>,
+    input: Type<Body>,
     hints: Type<EarlyHints>,
     number: usize,
     /// Whether the log knows that the application speaks of its connections.
-    told: Arc<AtomicBool>,
+    told: Truth,
 }
 
 impl WsgiApplication {
@@ -125,7 +127,7 @@ impl Tools {
             support: support.keep(),
             file_wrapper: file_wrapper.keep(),
             number: surroundings.place,
-            told: Arc::default(),
+            told: Truth::False,
         })
     }
 
@@ -148,20 +150,29 @@ impl Tools {
 
     fn serve(&mut self, at: Attached<'_>, exchange: Exchange, line: &mut dyn Line) {
         let Exchange { mut request, reply } = exchange;
-        let responder = Responder::new(reply, Arc::clone(&self.told));
-        let body = Body::new(std::mem::replace(&mut request.body, RequestBody::Empty));
+        let responder = Responder::new(reply);
+        let asked = (&request.method, &request.uri);
+        let body = std::mem::replace(&mut request.body, RequestBody::Empty);
+        let input = match self.input.instance(at, Body::new(body)) {
+            Ok(input) => input,
+            Err(error) => return self.failed(at, error.into(), &responder, None, asked),
+        };
         let outcome = (|| {
-            let input = self.input.instance(at, Input(Arc::clone(&body)))?;
             let hints = self.hints.instance(at, EarlyHints::new(Arc::clone(&responder)))?;
             let environ = self.environ.build(at, &request, &input, &hints)?;
-            drop((input, hints));
+            drop(hints);
             let start_response = self.start_response.instance(at, StartResponse(Arc::clone(&responder)))?;
             self.call(at, &environ, &start_response, &responder, line)
         })();
         if let Err(failure) = outcome {
-            self.failed(at, failure, &responder, &body, (&request.method, &request.uri));
+            self.failed(at, failure, &responder, input.failure(), asked);
         }
-        body.close();
+        input.close();
+        if let Some(wish) = responder.wish()
+            && std::mem::replace(&mut self.told, Truth::True) == Truth::False
+        {
+            tell(wish);
+        }
     }
 
     /// Calls the application and sends what it gives; `close()` is always called.
@@ -169,7 +180,7 @@ impl Tools {
         &self,
         at: Attached<'a>,
         environ: &Object<'a>,
-        start_response: &Object<'a>,
+        start_response: &Instance<'a, StartResponse>,
         responder: &Responder,
         line: &mut dyn Line,
     ) -> Result<(), Failure<'a>> {
@@ -253,11 +264,11 @@ impl Tools {
         at: Attached<'a>,
         failure: Failure<'a>,
         responder: &Responder,
-        body: &Body,
+        broken: Option<BodyError>,
         (method, uri): (&Method, &Uri),
     ) {
         let number = self.number;
-        if let Some(fault) = body.failure() {
+        if let Some(fault) = broken {
             // The client's doing: the application could not know better than to raise.
             responder.fail(at, Fault::Client(fault.clone()));
             tracing::info!("interpreter {number}: {method} {uri}: {fault}");
@@ -284,6 +295,18 @@ impl Tools {
         }
         tracing::error!("interpreter {number}: {method} {uri}: {what}{after}{report}");
     }
+}
+
+/// Says that an application spoke of its connection.
+fn tell(wish: Wish) {
+    let done = match wish {
+        Wish::Close => "\"Connection: close\", which is obeyed",
+        Wish::KeepAlive => "\"Connection: keep-alive\" or \"Keep-Alive\", which is dropped",
+    };
+    tracing::warn!(
+        "application sends {done}: connections are the server's to keep ({}); this is said once",
+        Clause::StartResponse
+    );
 }
 
 /// Sends one part, in pieces if it is large: what waits for a slow client is copied, and has a bound.

@@ -3,8 +3,6 @@
 //! Ends at the end of the body, however it is framed (`wsgi.input_terminated`). A body that broke off
 //! raises OSError: end of data, a client that left and a refusal are never the same thing.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 
@@ -13,7 +11,7 @@ use crate::interp::{Arguments, Attached, Class, ExceptionKind, Object, Outcome, 
 use crate::wsgi::clause::Clause;
 use crate::wsgi::failure::describe;
 
-/// A body being read, shared with the thread that serves its request.
+/// `wsgi.input`: a body being read, shared with the thread that serves its request.
 #[derive(Debug)]
 pub(super) struct Body {
     source: Mutex<Source>,
@@ -43,10 +41,8 @@ enum Size {
 }
 
 impl Body {
-    pub(super) fn new(body: RequestBody) -> Arc<Self> {
-        Arc::new(Self {
-            source: Mutex::new(Source { held: Bytes::new(), rest: body, failed: None, span: Span::Open }),
-        })
+    pub(super) fn new(body: RequestBody) -> Self {
+        Self { source: Mutex::new(Source { held: Bytes::new(), rest: body, failed: None, span: Span::Open }) }
     }
 
     /// Why the body broke off, if it did and the application read that far.
@@ -187,27 +183,23 @@ impl Source {
     }
 }
 
-/// `wsgi.input` as Python sees it.
-#[derive(Debug)]
-pub(super) struct Input(pub(super) Arc<Body>);
-
-impl Class for Input {
+impl Class for Body {
     const NAME: &'static std::ffi::CStr = c"chaussette.Input";
     const METHODS: &'static [&'static std::ffi::CStr] = &[c"read", c"readline", c"readlines", c"close"];
     const PROTOCOL: Protocol = Protocol::Iterator;
 
     fn method<'a>(&self, at: Attached<'a>, index: usize, arguments: &Arguments<'a>) -> Outcome<'a> {
         match index {
-            0 => self.0.read(at, size(at, arguments)?),
-            1 => self.0.line(at, size(at, arguments)?),
-            2 => self.0.lines(at, size(at, arguments)?),
+            0 => self.read(at, size(at, arguments)?),
+            1 => self.line(at, size(at, arguments)?),
+            2 => self.lines(at, size(at, arguments)?),
             // PEP 3333: applications must not close it. Some wrap it in objects that do: nothing happens.
             _ => Ok(at.none()),
         }
     }
 
     fn next<'a>(&self, at: Attached<'a>) -> Result<Option<Object<'a>>, PythonError<'a>> {
-        let line = self.0.line(at, Size::All)?;
+        let line = self.line(at, Size::All)?;
         let at_end = at.with_bytes(&line, <[u8]>::is_empty).unwrap_or(true);
         Ok((!at_end).then_some(line))
     }
