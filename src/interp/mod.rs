@@ -17,6 +17,7 @@ pub mod embed;
 mod exception;
 mod ffi;
 mod interpreter;
+mod lend;
 mod object;
 mod value;
 
@@ -24,5 +25,6 @@ pub use attach::{Attached, ThreadState};
 pub use class::{Arguments, Class, Instance, Outcome, Protocol, Type};
 pub use exception::{ExceptionKind, PythonError};
 pub use interpreter::{BirthError, Departure, Interpreter, Residence, duplicate, leave_after, leave_at_once};
+pub use lend::Lender;
 pub use object::{AsPython, Kept, Object};
 pub use value::Truth;

@@ -9,7 +9,7 @@ use http::{Method, Uri};
 use crate::application::{Application, Ended, Line};
 use crate::exchange::{BodyError, Exchange, Fault, FileRange, RequestBody};
 use crate::interp::{
-    Attached, Departure, Instance, Interpreter, Kept, Object, PythonError, ThreadState, Truth, Type,
+    Attached, Departure, Instance, Interpreter, Kept, Lender, Object, PythonError, ThreadState, Truth, Type,
 };
 use crate::wsgi::clause::Clause;
 use crate::wsgi::dict::{Environ, Surroundings};
@@ -63,6 +63,8 @@ pub(super) struct Tools {
     support: Kept,
     file_wrapper: Kept,
     environ: Environ,
+    /// Large parts of bodies, on their way to clients.
+    lender: Lender,
     start_response: Type<StartResponse>,
     input: Type<Body>,
     hints: Type<EarlyHints>,
@@ -93,6 +95,7 @@ impl Application for WsgiApplication {
         let Self { mut seat, tools } = self;
         let number = tools.number;
         let ends = Truth::from(matches!(&seat, Place::Home(home) if home.is_own()));
+        tools.lender.wait();
         seat.attach(|at| tools.release(at, ends));
         match seat {
             Place::Guest(state) => {
@@ -120,6 +123,7 @@ impl Tools {
         let errors = at.call(&at.attribute(&support, c"error_stream")?, &[])?;
         Ok(Self {
             environ: Environ::new(at, surroundings, &file_wrapper, &errors)?,
+            lender: Lender::default(),
             start_response: Type::new(at)?,
             input: Type::new(at)?,
             hints: Type::new(at)?,
@@ -139,6 +143,13 @@ impl Tools {
             let report = report(at, &self.support, &error);
             tracing::error!("interpreter {}: exit handlers failed: {report}", self.number);
         }
+        let lost = self.lender.close(at);
+        if lost > 0 {
+            tracing::info!(
+                "interpreter {}: leaves {lost} bytes to clients that still read them",
+                self.number
+            );
+        }
         self.application.release(at);
         self.file_wrapper.release(at);
         self.environ.release(at);
@@ -149,6 +160,7 @@ impl Tools {
     }
 
     fn serve(&mut self, at: Attached<'_>, exchange: Exchange, line: &mut dyn Line) {
+        self.lender.take_back(at);
         let Exchange { mut request, reply } = exchange;
         let responder = Responder::new(reply);
         let asked = (&request.method, &request.uri);
@@ -202,7 +214,7 @@ impl Tools {
         responder: &Responder,
         line: &mut dyn Line,
     ) -> Result<(), Failure<'a>> {
-        if let Some(body) = joined(at, parts)? {
+        if let Some(body) = self.joined(at, parts)? {
             return outcome(responder.respond(at, body));
         }
         if at.is_exactly(parts, &self.file_wrapper)
@@ -221,13 +233,70 @@ impl Tools {
             if is_all {
                 responder.declare(at, length);
             }
-            match send_part(at, &part, length, responder) {
+            match self.send_part(at, &part, length, responder) {
                 Sent::Taken => line.offered(),
                 Sent::Unwanted | Sent::Discarded => return Ok(()),
                 faulty => return outcome(faulty),
             }
         }
         outcome(responder.finish(at))
+    }
+
+    /// Sends one part, in pieces if it is large: what waits for a slow client has a bound.
+    fn send_part<'a>(
+        &self,
+        at: Attached<'a>,
+        part: &Object<'a>,
+        length: usize,
+        responder: &Responder,
+    ) -> Sent {
+        let lent = self.lender.lend(at, part);
+        for start in (0..length.max(1)).step_by(PIECE) {
+            let piece = start..length.min(start + PIECE);
+            let copy =
+                |bytes: &[u8]| bytes.get(piece.clone()).map(Bytes::copy_from_slice).unwrap_or_default();
+            let piece = match &lent {
+                Some(lent) => lent.slice(piece),
+                None => at.with_bytes(part, copy).unwrap_or_default(),
+            };
+            match responder.send(at, piece) {
+                Sent::Taken => {}
+                other => return other,
+            }
+        }
+        Sent::Taken
+    }
+
+    /// The whole body, when the application gave it as a small list or tuple of bytes.
+    fn joined<'a>(&self, at: Attached<'a>, parts: &Object<'a>) -> Result<Option<Bytes>, Failure<'a>> {
+        let Some(count) = at.plain_sequence_length(parts) else { return Ok(None) };
+        if count == 1 {
+            let part = at.sequence_item(parts, 0)?;
+            let length =
+                at.with_bytes(&part, <[u8]>::len).ok_or_else(|| Failure::not_bytes(at, parts, &part))?;
+            if length > AT_ONCE {
+                return Ok(None);
+            }
+            let lent = self.lender.lend(at, &part);
+            return Ok(lent.or_else(|| at.with_bytes(&part, Bytes::copy_from_slice)));
+        }
+        let mut body = BytesMut::new();
+        for place in 0..count {
+            let part = at.sequence_item(parts, place)?;
+            let fits = at
+                .with_bytes(&part, |bytes| {
+                    let fits = body.len() + bytes.len() <= JOINED;
+                    if fits {
+                        body.extend_from_slice(bytes);
+                    }
+                    fits
+                })
+                .ok_or_else(|| Failure::not_bytes(at, parts, &part))?;
+            if !fits {
+                return Ok(None);
+            }
+        }
+        Ok(Some(body.freeze()))
     }
 
     /// A regular file behind `wsgi.file_wrapper` leaves Python at once: its descriptor is duplicated.
@@ -309,22 +378,6 @@ fn tell(wish: Wish) {
     );
 }
 
-/// Sends one part, in pieces if it is large: what waits for a slow client is copied, and has a bound.
-fn send_part<'a>(at: Attached<'a>, part: &Object<'a>, length: usize, responder: &Responder) -> Sent {
-    if length <= PIECE {
-        return responder.send(at, at.with_bytes(part, Bytes::copy_from_slice).unwrap_or_default());
-    }
-    for start in (0..length).step_by(PIECE) {
-        let piece = start..length.min(start + PIECE);
-        let copy = |bytes: &[u8]| bytes.get(piece).map(Bytes::copy_from_slice).unwrap_or_default();
-        match responder.send(at, at.with_bytes(part, copy).unwrap_or_default()) {
-            Sent::Taken => {}
-            other => return other,
-        }
-    }
-    Sent::Taken
-}
-
 /// Calls `close()` of what the application returned, if it has one.
 fn close<'a>(at: Attached<'a>, parts: &Object<'a>) -> Result<(), Failure<'a>> {
     // A plain list or tuple has none, and most applications return one: looking for it costs as much as a call.
@@ -354,31 +407,4 @@ fn outcome<'a>(sent: Sent) -> Result<(), Failure<'a>> {
             Err(Failure::broke(Clause::Specification, what))
         }
     }
-}
-
-/// The whole body, when the application gave it as a small list or tuple of bytes.
-fn joined<'a>(at: Attached<'a>, parts: &Object<'a>) -> Result<Option<Bytes>, Failure<'a>> {
-    let Some(count) = at.plain_sequence_length(parts) else { return Ok(None) };
-    if count == 1 {
-        let part = at.sequence_item(parts, 0)?;
-        let copy = |bytes: &[u8]| (bytes.len() <= AT_ONCE).then(|| Bytes::copy_from_slice(bytes));
-        return at.with_bytes(&part, copy).ok_or_else(|| Failure::not_bytes(at, parts, &part));
-    }
-    let mut body = BytesMut::new();
-    for place in 0..count {
-        let part = at.sequence_item(parts, place)?;
-        let fits = at
-            .with_bytes(&part, |bytes| {
-                let fits = body.len() + bytes.len() <= JOINED;
-                if fits {
-                    body.extend_from_slice(bytes);
-                }
-                fits
-            })
-            .ok_or_else(|| Failure::not_bytes(at, parts, &part))?;
-        if !fits {
-            return Ok(None);
-        }
-    }
-    Ok(Some(body.freeze()))
 }
