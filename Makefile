@@ -1,7 +1,7 @@
 # The commands of a work tree. Each is a script in .ci/, so that a person and the CI run the same.
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test fuzz bench bench-instructions clean
+.PHONY: help run build test fuzz bench bench-instructions bench-flame clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name what; do printf '  make %-18s %s\n' "$$name" "$$what"; done
@@ -18,11 +18,14 @@ test: ## format, lints, Rust tests without and with Python, wheel, pytest on it,
 fuzz: ## fuzz the front end, 60 seconds a target (TIME=600 TARGET=reply make fuzz; KEEP=1: keep what reaches more)
 	@exec .ci/fuzz
 
-bench: ## side by side with other servers, two interpreters against one, memory per request (BENCH="run --cases hello1": one of them)
+bench: ## side by side with other servers, each goal judged, pictures: 15 minutes (BENCH="run --cases hello1": one of them; BENCH=report)
 	@exec benches/run $(BENCH)
 
 bench-instructions: ## instructions per request beside the committed figures, a minute (BENCH="--profile flask": of which functions)
 	@exec benches/run instructions $(BENCH)
+
+bench-flame: ## where the time of one case goes: docs/flame-hello.svg, by perf (BENCH="--app flask_hello": of another application)
+	@exec benches/run flame $(BENCH)
 
 clean: ## remove what was built here; the free-threaded CPython in ~/.cache/chaussette stays
 	@rm -rf target dist .venv .cache .pytest_cache .ruff_cache

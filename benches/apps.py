@@ -10,6 +10,8 @@ ours is the environ key by which benches/parallel.py sees where a request ran.
     echo         the request's body
     mb           1 MB
     chunks       100 KB in 100 chunks of a generator
+    mixed        13 bytes; at /slow after 200 ms of waiting, as for a database
+    stamped      after 5 ms of waiting: where this ran, and from when to when
 """
 
 import os
@@ -74,6 +76,29 @@ def chunks(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "100000")])
     for _ in range(100):
         yield KILOBYTE
+
+
+SLOW_SECONDS = 0.2
+
+
+def mixed(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+    if environ["PATH_INFO"] == "/slow":
+        time.sleep(SLOW_SECONDS)
+    return _plain(start_response, GREETING)
+
+
+STAMPED_SECONDS = 0.005
+
+
+def stamped(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+    """Reply with: process-interpreter, nanoseconds of entering, of leaving; by the clock that the whole machine shares.
+
+    Waiting, not computing: a worker without a CPU of its own would look like one that the server left idle.
+    """
+    entered = time.monotonic_ns()
+    time.sleep(STAMPED_SECONDS)
+    worker = f"{os.getpid()}-{environ.get('chaussette.interpreter', 0)}"
+    return _plain(start_response, f"{worker} {entered} {time.monotonic_ns()}".encode())
 
 
 def _plain(start_response: StartResponse, body: bytes) -> list[bytes]:

@@ -2,6 +2,8 @@
 
 Owns benches/.venv and asks for the Debian packages that are not Python's: wrk or valgrind, and libev's headers for
 bjoern. What is missing and cannot be had is said loudly; only what is compiled on installation may be missing.
+
+What Rust programs are needed beside it, and a free-threaded environment, are tools.py's.
 """
 
 import argparse
@@ -20,8 +22,9 @@ VENV = HERE / ".venv"
 BIN = VENV / "bin"
 # The slowest step is a release build of our own wheel on two busy cores.
 STEP_SECONDS = 1800
-# Distributions of other servers that are needed only where these take part.
-PEERS = ("granian", "gunicorn")
+# Distributions that are needed only where a server or a framework takes part.
+OPTIONAL = {name: name for name in ("granian", "gunicorn", "django")} | dict.fromkeys(("asgiref", "sqlparse"), "django")
+PIP = (str(BIN / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
 # Distributions that need a C compiler, by server, and what follows when they cannot be built.
 COMPILED = {
     "bjoern": ("bjoern", "bjoern is NOT MEASURED"),
@@ -47,72 +50,84 @@ def end_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
-def prepare(wheel: Path | None, servers: list[str], tool: str = "wrk") -> Environment:
-    """Install what the named servers need, and the Debian package and program `tool`; return what is there."""
+def prepare(wheel: Path | None, parts: list[str], tool: str = "wrk") -> Environment:
+    """Install what the named servers and frameworks need, and the Debian package and program `tool`.
+
+    Flask is there without being named.
+    """
     if sys.version_info < (3, 13):  # noqa: UP036 - this is where it is told
         raise SystemExit(f"error: Python {sys.version.split()[0]} is too old; cure: python3.13 {sys.argv[0]}")
-    _need(tool)
-    _make_venv()
-    lines = [line.strip() for line in (HERE / "requirements.txt").read_text().splitlines()]
-    absent = tuple(f"{peer}==" for peer in PEERS if peer not in servers)
-    requirements = [line for line in lines if line and not line.startswith(("#", *absent))]
-    pip = [str(BIN / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    need_program("taskset", "util-linux")
+    need_program(tool, tool)
+    make_venv(VENV, sys.executable)
+    requirements = required(parts)
     compiled = {name: line for line in requirements for name, _ in COMPILED.values() if line.startswith(f"{name}==")}
-    _step([*pip, *(line for line in requirements if line not in compiled.values())])
+    step([*PIP, *(line for line in requirements if line not in compiled.values())])
     missing = {}
-    for distribution, consequence in (COMPILED[server] for server in servers if server in COMPILED):
-        reason = _build([*pip, compiled[distribution]])
+    for distribution, consequence in (COMPILED[part] for part in parts if part in COMPILED):
+        reason = _build([*PIP, compiled[distribution]])
         if reason:
             missing[distribution] = f"{consequence}: {distribution} could not be built: {reason}"
-            print("!" * 100 + f"\n!!!! {missing[distribution]}\n" + "!" * 100, flush=True)
-    ours = _install_ours(wheel, pip) if "chaussette" in servers else ""
+            say_loudly(missing[distribution])
+    ours = _install_ours(wheel) if "chaussette" in parts else ""
     return Environment(_versions(), ours, missing)
 
 
-def _install_ours(wheel: Path | None, pip: list[str]) -> str:
-    wheel = _built_wheel() if wheel is None else wheel.resolve()
+def required(parts: list[str]) -> list[str]:
+    """Return the lines of requirements.txt without those of parts that are not named."""
+    lines = [line.strip() for line in (HERE / "requirements.txt").read_text().splitlines()]
+    absent = tuple(f"{name}==" for name, part in OPTIONAL.items() if part not in parts)
+    return [line for line in lines if line and not line.startswith(("#", *absent))]
+
+
+def say_loudly(news: str) -> None:
+    print("!" * 100 + f"\n!!!! {news}\n" + "!" * 100, flush=True)
+
+
+def _install_ours(wheel: Path | None) -> str:
+    wheel = built_wheel() if wheel is None else wheel.resolve()
     if not wheel.is_file():
         raise SystemExit(f"error: --wheel {wheel}: no such file; cure: leave the option out, and it is built")
     # Its version does not change from build to build.
-    _step([*pip, "--force-reinstall", "--no-deps", str(wheel)])
+    step([*PIP, "--force-reinstall", "--no-deps", str(wheel)])
     return f"{wheel.name} sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()[:16]}"
 
 
-def _need(tool: str) -> None:
-    if not shutil.which("taskset"):
-        raise SystemExit("error: no taskset found; cure: apt-get install util-linux")
-    if not shutil.which(tool):
-        _apt_install(tool)
-    if not shutil.which(tool):
-        raise SystemExit(f"error: no {tool} found; cure: apt-get install {tool}")
+def need_program(program: str, package: str) -> None:
+    if not shutil.which(program):
+        apt_install(package)
+    if not shutil.which(program):
+        raise SystemExit(f"error: no {program} found; cure: apt-get install {package}")
 
 
-def _apt_install(package: str) -> None:
+def apt_install(package: str) -> None:
     if os.getuid() == 0 and shutil.which("apt-get"):
         print(f"installing Debian's {package}", flush=True)
         command = ["apt-get", "install", "-y", "-q", "--no-install-recommends", package]
         subprocess.run(command, stdout=subprocess.DEVNULL, timeout=STEP_SECONDS, check=False)
 
 
-def _make_venv() -> None:
-    if Path(sys.prefix) == VENV:
+def make_venv(directory: Path, python: str) -> None:
+    """Make a virtual environment of the interpreter, unless it is there."""
+    if Path(sys.prefix) == directory:
         return
-    if (BIN / "python").exists():
-        same = "import sys; sys.exit([sys.base_prefix, sys.version] != sys.argv[1:])"
-        told = subprocess.run([BIN / "python", "-c", same, sys.base_prefix, sys.version], check=False)
-        if told.returncode == 0:
+    asked = "import sys; print(sys.base_prefix, sys.version)"
+    wanted = subprocess.run([python, "-c", asked], stdout=subprocess.PIPE, check=True).stdout
+    if (directory / "bin" / "python").exists():
+        told = subprocess.run([directory / "bin" / "python", "-c", asked], stdout=subprocess.PIPE, check=False)
+        if told.stdout == wanted:
             return
-    print(f"making {VENV} with Python {sys.version.split()[0]}", flush=True)
-    _step([sys.executable, "-m", "venv", "--clear", str(VENV)])
+    print(f"making {directory} with Python {wanted.decode().split()[1]}", flush=True)
+    step([python, "-m", "venv", "--clear", str(directory)])
 
 
-def _built_wheel() -> Path:
-    """Build with the interpreter that runs this, through the script that also builds what is tested and released."""
+def built_wheel(*interpreter: str) -> Path:
+    """Build with the interpreter that runs this, or the given one, through the script that also builds releases."""
     print("building the wheel", flush=True)
     # Its headers and its name are those of the interpreter behind the virtual environment.
     python = os.path.realpath(BIN / "python")
     built = subprocess.run(
-        [HERE.parent / ".ci" / "build-wheel"],
+        [HERE.parent / ".ci" / "build-wheel", *interpreter],
         env=os.environ | {"PYTHON": python},
         stdout=subprocess.PIPE,
         text=True,
@@ -124,7 +139,7 @@ def _built_wheel() -> Path:
     return Path(built.stdout.strip().splitlines()[-1])
 
 
-def _step(command: list[str]) -> None:
+def step(command: list[str]) -> None:
     done = subprocess.run(command, timeout=STEP_SECONDS, check=False)
     if done.returncode != 0:
         raise SystemExit(f"error: exited with {done.returncode}: {' '.join(command)}")
@@ -134,7 +149,7 @@ def _build(command: list[str]) -> str:
     """Install what has to be compiled; return why not, or nothing."""
     # For bjoern.
     if not Path("/usr/include/ev.h").exists():
-        _apt_install("libev-dev")
+        apt_install("libev-dev")
     done = subprocess.run(command, capture_output=True, text=True, timeout=STEP_SECONDS, check=False)
     if done.returncode == 0:
         return ""

@@ -28,6 +28,7 @@ import sys
 import sysconfig
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,6 +44,9 @@ BASELINE = HERE / "baseline" / "instructions.json"
 KEPT = HERE.parent / "target" / "instructions"
 # Three times what repeated runs differ by at most (docs/performance.md has the figures).
 TOLERANCE = 0.03
+# With one request at a time each pays for wakes of its own, and how many these are is a matter of which thread valgrind
+# lets run first: beside busy neighbours a run has come 3.2 % above another of the same wheel.
+TOLERANCE_ONE = 0.06
 REPLY_SECONDS = 60
 # Before counting: CPython has specialised its code, the allocators and buffers have their sizes.
 WARM_UP_REQUESTS = 320
@@ -219,18 +223,24 @@ def differences(here: dict[str, str], baseline: dict[str, str]) -> list[str]:
     ]
 
 
-def table(taken: dict[str, Figures], baseline: dict[str, dict[str, float]], tolerance: float) -> tuple[str, list[str]]:
-    """Return the table, and the cases that cost too much."""
+def tolerance(case: str) -> float:
+    return TOLERANCE_ONE if case.endswith("/one") else TOLERANCE
+
+
+def table(
+    taken: dict[str, Figures], baseline: dict[str, dict[str, float]], tolerance: Callable[[str], float]
+) -> tuple[str, list[str]]:
+    """Return the table, and the cases that cost too much: more than the baseline by the tolerance of the case."""
     lines = [["case", "instructions", *callgrind.GROUPS, "spread", "baseline", "ratio", ""]]
     worse = []
     for case, figures in taken.items():
         before = baseline.get(case, {}).get("instructions")
         ratio = figures.instructions / before if before else 1.0
         mark = ""
-        if before and ratio > 1 + tolerance:
+        if before and ratio > 1 + tolerance(case):
             mark = "REGRESSION"
             worse.append(case)
-        elif before and ratio < 1 - tolerance:
+        elif before and ratio < 1 - tolerance(case):
             mark = "less: --update keeps it"
         groups = [f"{figures.groups[name]:.0f}" for name in callgrind.GROUPS]
         compared = [f"{before:.0f}", f"{ratio:.3f}"] if before else ["-", "-"]
@@ -305,7 +315,7 @@ def compare(taken: dict[str, Figures], known: dict[str, str]) -> int:
     baseline = json.loads(BASELINE.read_text()) if BASELINE.exists() else {"ground": {}, "versions": {}, "cases": {}}
     elsewhere = differences(ground(), baseline["ground"])
     print("instructions per request, all threads, without the kernel")
-    lines, worse = table(taken, baseline["cases"], math.inf if elsewhere else TOLERANCE)
+    lines, worse = table(taken, baseline["cases"], (lambda _: math.inf) if elsewhere else tolerance)
     print(lines)
     for difference in [*elsewhere, *differences(known, baseline["versions"])]:
         print(f"not as at the baseline: {difference}")

@@ -1,29 +1,22 @@
-"""What a server used and what a load got from it: /proc and wrk.
+"""What a server uses and what the machine does beside it: /proc.
 
-Owns readings. Starts wrk and nothing else, and ends it in time. Knows no server: one is a session id, that
-is the process id of its first process, since each server is started in a session of its own.
+Owns readings; starts nothing. Knows no server: one is a session id, that is the process id of its first process, since
+each server is started in a session of its own.
 """
 
-import json
 import os
-import subprocess
+import resource
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-HERE = Path(__file__).parent
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 MICROSECONDS = 1_000_000
+MIB = 1024 * 1024
 CONNECTIONS = 64
 # What others may take of all CPUs' time before it is worth a note: an idle machine's own daemons take less.
 QUIET_CPUS = 0.1
-# Beyond its own duration: connecting, and 2 s for which wrk waits for late replies.
-WRK_GRACE_SECONDS = 30
-
-
-class LoadError(Exception):
-    """wrk did not do its work: what it printed instead."""
 
 
 @dataclass(frozen=True)
@@ -40,30 +33,6 @@ class Usage:
     cpu_seconds: float
     rss_bytes: int  # pages shared by processes count once in each
     pss_bytes: int  # ... count once in all
-
-
-@dataclass(frozen=True)
-class Load:
-    """How wrk loads: on which CPUs, for how long, with how many bytes of body."""
-
-    cpus: tuple[int, ...]
-    seconds: int
-    post_bytes: int = 0  # 0: a GET
-
-
-@dataclass(frozen=True)
-class Outcome:
-    requests: int
-    seconds: float
-    p50_ms: float
-    p99_ms: float
-    refused: int  # replies that are not 2xx or 3xx
-    broken: int  # connections that failed
-    late: int  # replies after more than 2 s
-
-    @property
-    def errors(self) -> int:
-        return self.refused + self.broken + self.late
 
 
 def processes_of(session: int) -> list[Process]:
@@ -121,17 +90,50 @@ def wait_until_idle(session: int, deadline_seconds: float) -> None:
         before = now
 
 
+def voluntary_switches(session: int) -> int:
+    """Return how often the threads of the session have waited since they began: each wait ends in a wake-up."""
+    waits = 0
+    for process in processes_of(session):
+        for status in Path("/proc", str(process.pid), "task").glob("*/status"):
+            try:
+                lines = status.read_text().splitlines()
+            except OSError:
+                continue  # the thread ended
+            waits += sum(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches:"))
+    return waits
+
+
 def neighbours_cpus() -> float:
     """Return how many CPUs' worth of time others take: called while nothing of ours runs."""
-    busy, began = _busy_seconds(), time.monotonic()
+    watch = Others()
     time.sleep(0.5)
-    return (_busy_seconds() - busy) / (time.monotonic() - began)
+    return watch.cpus()
+
+
+class Others:
+    """What others took of all CPUs since this was made, the host of a virtual machine included.
+
+    All that the machine did, without what this process did and those that it has waited for.
+    """
+
+    def __init__(self) -> None:
+        self._began, self._busy, self._own = time.monotonic(), _busy_seconds(), _own_seconds()
+
+    def cpus(self) -> float:
+        busy, own = _busy_seconds() - self._busy, _own_seconds() - self._own
+        return max(0.0, busy - own) / (time.monotonic() - self._began)
 
 
 def _busy_seconds() -> float:
-    # user nice system idle iowait irq softirq steal: proc_stat(5). What follows is in user and nice already.
+    # user nice system idle iowait irq softirq steal: proc_stat(5). What follows is in user and nice already. The
+    # network's part of our own load is in softirq here, and in the system time of whoever it interrupted there.
     fields = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
     return (sum(fields) - fields[3] - fields[4]) / TICKS_PER_SECOND
+
+
+def _own_seconds() -> float:
+    taken = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in taken)
 
 
 def wait_until_quiet(deadline_seconds: float) -> float:
@@ -141,27 +143,3 @@ def wait_until_quiet(deadline_seconds: float) -> float:
     while taken > QUIET_CPUS and time.monotonic() < deadline:
         taken = neighbours_cpus()
     return taken
-
-
-def run_wrk(port: int, load: Load) -> Outcome:
-    """Load 127.0.0.1:`port` and return what wrk counted."""
-    command = ["taskset", "-c", ",".join(map(str, load.cpus)), "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{load.seconds}s"]
-    command += ["-s", str(HERE / "load.lua"), f"http://127.0.0.1:{port}/", "--", str(load.post_bytes)]
-    try:
-        # subprocess.run kills and reaps wrk itself, whatever ends the waiting.
-        done = subprocess.run(command, capture_output=True, text=True, timeout=load.seconds + WRK_GRACE_SECONDS)
-    except subprocess.TimeoutExpired as expired:
-        raise LoadError(f"wrk did not end in {expired.timeout:.0f} s: {' '.join(command)}") from None
-    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
-    if done.returncode != 0 or not lines:
-        raise LoadError(f"{' '.join(command)} exited with {done.returncode}: {(done.stderr or done.stdout).strip()}")
-    counts = json.loads(lines[-1])
-    return Outcome(
-        requests=counts["requests"],
-        seconds=counts["microseconds"] / MICROSECONDS,
-        p50_ms=counts["p50"] / 1000,
-        p99_ms=counts["p99"] / 1000,
-        refused=counts["refused"],
-        broken=counts["broken"],
-        late=counts["late"],
-    )

@@ -20,7 +20,8 @@ from pathlib import Path
 import apps
 import environment
 import report
-from measure import Load, LoadError, run_wrk, usage, wait_until_idle
+from loads import Load, LoadError, run_wrk
+from measure import MIB, usage, wait_until_idle
 from servers import OURS, Probe, Server, ServerError, Settings
 
 APPS = {"hello": "hello", "flask": "flask_hello"}
@@ -107,7 +108,7 @@ def main(arguments: list[str]) -> int:
                 continue
             requests = sum(part.requests for part in parts)
             growth = (parts[-1].rss_bytes - warm_up.rss_bytes) / requests
-            cells = [f"{part.rss_bytes / report.MIB:.2f}" for part in (warm_up, *parts)]
+            cells = [f"{part.rss_bytes / MIB:.2f}" for part in (warm_up, *parts)]
             lines.append([name, str(interpreters), *cells, str(requests), f"{growth:.2f}"])
             readings = {"warm_up": vars(warm_up), "parts": [vars(part) for part in parts]}
             taken.append({"app": name, "interpreters": interpreters, **readings, "bytes_per_request": growth})

@@ -1,61 +1,36 @@
-"""Chaussette beside other WSGI servers: requests per second, CPU time per request, latency, memory.
+"""Chaussette beside other WSGI servers, case by case, with the goal of each case and whether it is met.
 
     python3.13 benches/run.py                                  everything, the wheel built first (or: make bench)
     python3.13 benches/run.py --wheel FILE --cases hello1,flask2 --servers chaussette,granian --rounds 7 --seconds 5
 
-A round starts each server afresh, one after another, warms it up, loads it with wrk over 64 keep-alive connections, and
-stops it; the next round begins with another server. The figures are the medians of the rounds. CPU per request is the
-judge, since it suffers least from neighbours: user and system time of all the server's processes, from /proc. When the
-rounds of a server differ much, more are run, up to a bound, and the output says so.
-
-Owns the cases and the order of events. The servers are servers.py's, the readings measure.py's, the words report.py's.
+A round starts one server afresh, warms it up, loads it and stops it; the next round begins with another server. Figures
+are the medians of the rounds. A round in which others used the machine is repeated, up to a bound; what stayed noisy is
+marked. benches/cases.py has the cases; benches/results/CASE.json gets all that was measured.
 """
 
 import argparse
+import functools
 import os
 import platform
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import apps
 import environment
 import report
 import servers
-from measure import QUIET_CPUS, Load, LoadError, neighbours_cpus, run_wrk, usage, wait_until_idle
-from report import Round
-from servers import Probe, Server, ServerError, Settings
+import tools
+from cases import SPARE, Case, Contestant, cases
+from comparison import Bounds, Comparison, Patience
+from servers import OURS, Settings
 
-NOISY_SPREAD = 0.25
-WARM_UP_SECONDS = 1
-# Workers that are still importing when the first one answers.
-IDLE_DEADLINE_SECONDS = 10
-TEN_KB = b"x" * 10_000
+CORES = len(os.sched_getaffinity(0))
+CASES = cases(CORES)
 
 
-@dataclass(frozen=True)
-class Case:
-    title: str
-    app: str
-    workers: int
-    probe: Probe
-    # True: the server on one CPU, wrk on another. False: both on the same two CPUs, as many as there are workers.
-    pinned: bool
-
-
-CASES = {
-    "hello1": Case("hello, 1 worker on one CPU, wrk on another", "hello", 1, Probe(b"", apps.GREETING), True),
-    "hello2": Case("hello, 2 workers on 2 CPUs, wrk beside them", "hello", 2, Probe(b"", apps.GREETING), False),
-    "flask2": Case(
-        "Flask hello, 2 workers on 2 CPUs, wrk beside them", "flask_hello", 2, Probe(b"", apps.GREETING), False
-    ),
-    "cpu1ms2": Case("1 ms of Python, 2 workers on 2 CPUs, wrk beside", "cpu1ms", 2, Probe(b"", apps.GREETING), False),
-    "echo10k1": Case("POST 10 KB echo, 1 worker on one CPU, wrk on another", "echo", 1, Probe(TEN_KB, TEN_KB), True),
-}
-
-
-def listed(known: dict[str, object]) -> Callable[[str], list[str]]:
+def listed(known: Iterable[str]) -> Callable[[str], list[str]]:
     """An option's type: names out of `known`, comma-separated."""
 
     def parse(text: str) -> list[str]:
@@ -74,153 +49,96 @@ def options_of(arguments: list[str]) -> argparse.Namespace:
         description=summary, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     environment.add_options(parser)
-    parser.add_argument("--cases", type=listed(dict(CASES)), default=list(CASES), metavar="A,B")
-    parser.add_argument("--servers", type=listed(dict(servers.COMMANDS)), default=list(servers.COMMANDS), metavar="A,B")
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="of each case (default 5)")
     parser.add_argument(
-        "--max-rounds", type=int, metavar="N", help="bound of rounds when the machine is noisy (default: --rounds x 2)"
+        "--free-threaded-wheel", type=Path, metavar="FILE", help="(default: .ci/build-wheel builds it where it can)"
     )
-    parser.add_argument("--seconds", type=int, default=3, metavar="S", help="of load in a round (default 3)")
-    parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results", metavar="DIRECTORY")
+    parser.add_argument(
+        "--cases", type=listed(CASES), default=list(CASES), metavar="A,B", help=f"of {', '.join(CASES)}"
+    )
+    parser.add_argument(
+        "--servers", type=listed(servers.COMMANDS), default=list(servers.COMMANDS), metavar="A,B", help="(default: all)"
+    )
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="of each case (default 3)")
+    parser.add_argument("--seconds", type=int, default=2, metavar="S", help="of load in a round (default 2)")
+    parser.add_argument(
+        "--repeats", type=int, default=3, metavar="N", help="of a case's noisy rounds, at most (default 3; 0: none)"
+    )
+    parser.add_argument(
+        "--repeat-seconds", type=int, default=100, metavar="S", help="for the repeats of all cases (default 100)"
+    )
+    parser.add_argument("--results", type=Path, default=report.RESULTS, metavar="DIRECTORY")
     options = parser.parse_args(arguments)
-    for name in ("rounds", "seconds"):
-        if getattr(options, name) < 1:
-            parser.error(f"--{name} {getattr(options, name)}: expected 1 or more")
-    options.max_rounds = max(options.rounds, options.max_rounds or options.rounds * 2)
+    for name, least in (("rounds", 1), ("seconds", 1), ("repeats", 0)):
+        if getattr(options, name) < least:
+            parser.error(f"--{name} {getattr(options, name)}: expected {least} or more")
     return options
 
 
-def cpus_for(case: Case) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the CPUs of the server and those of wrk."""
-    usable = sorted(os.sched_getaffinity(0))
-    if not case.pinned:
-        return tuple(usable[:2]), tuple(usable[:2])
-    return (usable[0],), (usable[-1] if len(usable) == 1 else usable[1],)
+def prepare(options: argparse.Namespace) -> tuple[environment.Environment, Path | None]:
+    """Install what the cases need; return that, and where the free-threaded build's programs are."""
+    django = any(CASES[name].app == "django" for name in options.cases)
+    parts = [*options.servers, *(["django"] if django else [])]
+    installed = environment.prepare(options.wheel, parts)
+    tools.need_oha()
+    if "static" in options.servers and any("static" in CASES[name].contestants for name in options.cases):
+        tools.need_static()
+    spare = None
+    if OURS in options.servers and any(SPARE in CASES[name].contestants for name in options.cases):
+        spare, why = tools.free_threaded_bin(options.free_threaded_wheel)
+        if spare is None:
+            installed.missing[SPARE] = f"a free-threaded build is NOT MEASURED: {why}"
+            environment.say_loudly(installed.missing[SPARE])
+    if django:
+        servers.migrate(environment.BIN / "python")
+    return installed, spare
 
 
-def one_round(name: str, case: Case, settings: Settings, seconds: int) -> Round:
-    _, wrk_cpus = cpus_for(case)
-    post_bytes = len(case.probe.body)
-    with Server(name, settings) as server:
-        server.wait_until_right(case.probe)
-        wait_until_idle(server.session, IDLE_DEADLINE_SECONDS)
-        cold = usage(server.session)
-        run_wrk(server.port, Load(wrk_cpus, WARM_UP_SECONDS, post_bytes))
-        before = usage(server.session)
-        outcome = run_wrk(server.port, Load(wrk_cpus, seconds, post_bytes))
-        after = usage(server.session)
-        if outcome.requests == 0:
-            raise server.failed("answered nothing under load")
-        return Round.from_readings(outcome, cold, before, after)
+def settings_of(case: Case, contestant: Contestant, loops_per_ms: int, spare: Path | None) -> Settings:
+    return Settings(
+        app=case.app,
+        workers=contestant.workers,
+        cpus=tuple(sorted(os.sched_getaffinity(0))[: contestant.cpus]),
+        bin=spare if contestant.free_threaded and spare else environment.BIN,
+        loops_per_ms=loops_per_ms,
+        threads=contestant.threads,
+        log_level=contestant.log_level,
+        options=contestant.options,
+    )
 
 
-class Comparison:
-    """One case, round by round, over the servers that keep working."""
-
-    def __init__(self, case: Case, names: list[str], settings: Settings, options: argparse.Namespace) -> None:
-        self.case = case
-        self.settings = settings
-        self.options = options
-        self.rounds: dict[str, list[Round]] = {name: [] for name in names}
-        self.failures: dict[str, str] = {}
-        self.notes: list[str] = []
-
-    def run(self) -> None:
-        neighbours = [neighbours_cpus()]
-        done = 0
-        while done < self.options.rounds:
-            self._round(done)
-            done += 1
-        while done < self.options.max_rounds and self._noisy():
-            if done == self.options.rounds:
-                self._note(f"noisy: {self._noisy()}; adding rounds, up to {self.options.max_rounds}")
-            self._round(done)
-            done += 1
-        if self._noisy():
-            self._note(f"still noisy after {done} rounds: {self._noisy()}; read these figures with care")
-        neighbours.append(neighbours_cpus())
-        if max(neighbours) > QUIET_CPUS:
-            self._note(f"others kept {neighbours[0]:.1f} CPUs busy before this case, {neighbours[1]:.1f} after it")
-        for name, taken in self.rounds.items():
-            wrong = sum(each.errors for each in taken)
-            if wrong:
-                self._note(f"{name} had {wrong} errors: refused, broken or late replies")
-
-    def _round(self, number: int) -> None:
-        names = [name for name in self.rounds if name not in self.failures]
-        # Another one begins each time: none is always the first after a pause.
-        first = number % max(1, len(names))
-        for name in names[first:] + names[:first]:
-            try:
-                taken = one_round(name, self.case, self.settings, self.options.seconds)
-            except (ServerError, LoadError) as error:
-                self.failures[name] = str(error)
-                self._note(f"FAILED in round {number + 1}: {error}")
-                continue
-            self.rounds[name].append(taken)
-            rates = f"{taken.requests_per_second:.0f} requests/s, {taken.cpu_us_per_request:.1f} us CPU a request"
-            print(f"  round {number + 1}: {name}: {rates}", file=sys.stderr, flush=True)
-
-    def _noisy(self) -> str:
-        """The servers whose rounds differ too much, for a reader; empty when there is none."""
-        spreads = {name: report.spread(taken) for name, taken in self.rounds.items() if name not in self.failures}
-        return ", ".join(f"{name} {value:.0%}" for name, value in spreads.items() if value > NOISY_SPREAD)
-
-    def _note(self, text: str) -> None:
-        self.notes.append(text)
-        print(f"  {text}", file=sys.stderr, flush=True)
-
-    def content(self) -> dict[str, object]:
-        measured = {name: taken for name, taken in self.rounds.items() if taken}
-        middles = {name: report.medians(taken) for name, taken in measured.items()}
-        return {
-            "case": self.case.title,
-            "seconds": self.options.seconds,
-            "cpus": dict(zip(("server", "wrk"), cpus_for(self.case), strict=True)),
-            "loops_per_ms": self.settings.loops_per_ms,
-            # Without the directories of this machine.
-            "commands": {
-                name: " ".join(servers.command_of(name, self.settings)).replace(f"{servers.HERE}", "benches")
-                for name in measured
-            },
-            "medians": middles,
-            "ratios_to_first": {
-                name: {judged: middle[judged] / next(iter(middles.values()))[judged] for judged in report.JUDGED}
-                for name, middle in middles.items()
-            },
-            "spread": {name: report.spread(taken) for name, taken in measured.items()},
-            "rounds": {name: [vars(each) for each in taken] for name, taken in measured.items()},
-            "notes": self.notes,
-        }
+def taking_part(case: Case, options: argparse.Namespace, missing: Iterable[str]) -> list[str]:
+    names = [name for name, contestant in case.contestants.items() if contestant.server in options.servers]
+    return [name for name in names if name not in missing]
 
 
 def main(arguments: list[str]) -> int:
     environment.end_on_sigterm()
     options = options_of(arguments)
-    installed = environment.prepare(options.wheel, options.servers)
+    installed, spare = prepare(options)
     machine = report.machine_facts()
-    loops_per_ms = apps.calibrate()
-    versions = ", ".join(f"{name} {installed.versions.get(name, '(missing)')}" for name in options.servers)
+    settings = functools.partial(settings_of, loops_per_ms=apps.calibrate(), spare=spare)
+    versions = ", ".join(f"{name} {installed.versions.get(name, '-')}" for name in options.servers)
     print(f"{machine['cpu']}, {machine['cpus_usable']} CPUs, Linux {machine['kernel']}, {versions}")
-    print(f"CPython {platform.python_version()}; load average before: {machine['load_average_before'][0]}")
-    if len(os.sched_getaffinity(0)) < 2:
-        print("note: only one CPU: wrk and the servers share it, and two workers gain nothing")
-    # Ours first: the ratios are to the first.
-    names = [name for name in servers.COMMANDS if name in options.servers and name not in installed.missing]
+    print(f"CPython {platform.python_version()}; load average before: {machine['load_average_before']}")
+    if CORES < 2:
+        print("note: only one CPU: the load and the servers share it, and two workers gain nothing")
+    bounds = Bounds(options.rounds, options.seconds, Patience(options.repeats, options.repeat_seconds))
+    began = time.monotonic()
     failed = False
+    judged: list[list[str]] = []
     for key in options.cases:
-        case = CASES[key]
-        print(f"\n{key}: {case.title}", flush=True)
-        settings = Settings(case.app, case.workers, cpus_for(case)[0], environment.BIN, loops_per_ms)
-        comparison = Comparison(case, names, settings, options)
+        print(f"\n{key}: {CASES[key].title}", flush=True)
+        comparison = Comparison(CASES[key], taking_part(CASES[key], options, installed.missing), bounds, settings)
         comparison.run()
-        taken = max(map(len, comparison.rounds.values()))
-        print(f"medians of {taken} rounds of {options.seconds} s; ratios to the first line; least: of all rounds")
-        print(report.table(comparison.rounds))
+        content = comparison.content()
+        print(report.table(content))
         for note in comparison.notes:
             print(f"note: {note}")
-        report.write(options.results / f"{key}.json", comparison.content(), installed, machine)
+        report.write(options.results / f"{key}.json", content, installed, machine)
+        judged += [[key, *cells] for cells in report.verdicts(content)]
         failed = failed or bool(comparison.failures)
+    print(f"\ngoals, after {time.monotonic() - began:.0f} s: ratios of medians")
+    print(report.aligned([["case", "goal", "measured", ""], *judged]))
     for news in installed.missing.values():
         print(f"\n!!!! {news}")
     return 1 if failed else 0

@@ -144,23 +144,23 @@ impl Ringer {
     }
 
     /// A request was finished and more are waiting: rings only when it is time.
-    pub fn served(&mut self, bell: &Bell) {
+    pub fn served(&mut self, bell: &Bell, now: Instant) {
         self.unrung += 1;
-        if self.unrung >= BATCH || self.last.elapsed() >= PATIENCE {
-            self.rest(bell);
+        if self.unrung >= BATCH || now.saturating_duration_since(self.last) >= PATIENCE {
+            self.rest(bell, now);
         }
     }
 
     /// Nothing else to do: rings.
-    pub fn rest(&mut self, bell: &Bell) {
+    pub fn rest(&mut self, bell: &Bell, now: Instant) {
         bell.ring();
         self.unrung = 0;
-        self.last = Instant::now();
+        self.last = now;
     }
 
     /// Work has come after a rest: patience counts from here.
-    pub fn resume(&mut self) {
-        self.last = Instant::now();
+    pub fn resume(&mut self, now: Instant) {
+        self.last = now;
     }
 }
 

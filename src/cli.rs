@@ -2,10 +2,13 @@
 //!
 //! Owns everything the user types and everything printed on standard output. Turns words into a
 //! `Config` that needs no further check. Names clap, which nobody else does; opens nothing and
-//! starts nothing. Rule: a mistake is told in one line that names the option, the value and the cure.
+//! starts nothing, but asks another process for its census. Rule: a mistake is told in one line that names the option, the value and the cure.
 
+mod control;
+mod lives;
 mod proxies;
 mod sockets;
+mod timeouts;
 mod values;
 
 use std::env::split_paths;
@@ -18,8 +21,12 @@ use std::path::Path;
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, Parser};
 
+use self::control::ControlArgs;
+pub use self::control::{Form, Question};
+use self::lives::LivesArgs;
 use self::proxies::ProxyArgs;
 use self::sockets::SocketArgs;
+use self::timeouts::TimeoutArgs;
 use self::values::{AddressFamily, Interpreters, Seconds, StreamOnly};
 use crate::config::{
     self, AppForm, Config, Hooks, Isolation, Life, Limits, LogLevel, LogOutput, Logs, VERSION, Workers,
@@ -45,6 +52,8 @@ pub enum ExitStatus {
     Socket = 5,
     /// Ended with interpreters that were stuck.
     Stuck = 70,
+    /// It has grown beyond `--max-growth`: EX_TEMPFAIL, to be started again.
+    Grown = 75,
 }
 
 impl ExitStatus {
@@ -62,6 +71,8 @@ pub enum Outcome {
     Text(String),
     /// A mistake in one line: for standard error, status 2.
     Usage(String),
+    /// Another process is to be asked for its census.
+    Ask(Question),
 }
 
 /// Reads the command line, runs what it asks for, and gives the process's exit status.
@@ -78,6 +89,7 @@ pub fn main(argv: Vec<OsString>, run: impl FnOnce(Config) -> ExitStatus) -> i32 
             let _ = writeln!(std::io::stderr().lock(), "{line}");
             ExitStatus::Usage
         }
+        Err(Outcome::Ask(question)) => control::ask(&question),
     };
     status.code()
 }
@@ -89,10 +101,15 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Outcome::Text(error.render().to_string()),
         _ => usage(&one_line(&error)),
     })?;
+    if let Some(question) = line.control.question().map_err(|mistake| usage(&mistake))? {
+        return Err(Outcome::Ask(question));
+    }
     let (sockets, mut notices) =
         line.sockets.resolve(line.compatible.address_family, env).map_err(|mistake| usage(&mistake))?;
     let (proxies, odd) = line.proxies.resolve().map_err(|mistake| usage(&mistake))?;
     notices.extend(odd);
+    let workers = line.workers.resolve(line.limits.queue, &line.lives).map_err(|mistake| usage(&mistake))?;
+    let lives = line.lives.resolve().map_err(|mistake| usage(&mistake))?;
     Ok(Config {
         argv0,
         application: line.application,
@@ -107,10 +124,13 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
             .collect(),
         sockets,
         backlog: line.sockets.backlog,
-        workers: line.workers.resolve(line.limits.queue),
+        timeouts: line.timeouts.resolve(),
+        workers,
         life: Life { graceful_timeout: line.life.graceful_timeout.0 },
+        lives,
         limits: line.limits.resolve(),
         proxies,
+        control: line.control.control,
         logs: Logs { level: line.logs.level, output: line.logs.output },
         hooks: Hooks { pre: line.compatible.pre_hook, post: line.compatible.post_hook },
         notices,
@@ -147,9 +167,15 @@ struct Line {
     #[command(flatten)]
     life: LifeArgs,
     #[command(flatten)]
+    timeouts: TimeoutArgs,
+    #[command(flatten)]
+    lives: LivesArgs,
+    #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
     proxies: ProxyArgs,
+    #[command(flatten)]
+    control: ControlArgs,
     #[command(flatten)]
     logs: LogArgs,
     #[command(flatten)]
@@ -242,16 +268,12 @@ struct CompatibleArgs {
 }
 
 impl WorkerArgs {
-    fn resolve(&self, queue: usize) -> Workers {
-        Workers {
-            interpreters: match self.interpreters {
-                Interpreters::Auto => Workers::auto_interpreters(),
-                Interpreters::Count(count) => count,
-            },
-            threads: self.threads,
-            isolation: self.isolation,
-            queue,
-        }
+    fn resolve(&self, queue: usize, lives: &LivesArgs) -> Result<Workers, String> {
+        let (interpreters, bounds) = match self.interpreters {
+            Interpreters::Auto => lives.around(Workers::auto_interpreters())?,
+            Interpreters::Count(count) => (count, lives.bounds(count)?),
+        };
+        Ok(Workers { interpreters, threads: self.threads, isolation: self.isolation, queue, bounds })
     }
 }
 

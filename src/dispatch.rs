@@ -2,33 +2,36 @@
 //!
 //! Owns the waiting exchanges and their limit. Knows neither HTTP nor Python.
 //! Rules: nothing here blocks on the async side, and nothing here awaits. One queue for all workers: whoever
-//! is free takes the oldest request, so no interpreter idles while a request waits.
+//! is free takes the oldest request, so no interpreter idles while a request waits. A seat that was called out of
+//! bed and leaves all the same passes the call on: no request waits while somebody who would take it sleeps.
 //!
 //! Submissions are collected during one turn of the reactor and handed over when it is about to park
 //! ([`Dispatcher::flush`]), waking one free worker for each: a wake per request costs 3–10 µs more.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
+use tokio::sync::Notify;
 
 use crate::bell::{Bell, Ringer};
+use crate::census::{self, Closed, Counters, Desk};
 use crate::exchange::Exchange;
 
 /// Requests handed over at once at most, within one turn of the reactor. 32: see [`crate::bell`].
 const BATCH: usize = 32;
 
-/// A queue for `places` interpreters, holding `capacity` waiting requests at most.
-pub fn queue(places: usize, capacity: usize, bell: Arc<Bell>) -> (Dispatcher, WorkQueue) {
+/// A queue that holds `capacity` waiting requests at most.
+pub fn queue(capacity: usize, bell: Arc<Bell>) -> (Dispatcher, WorkQueue) {
     let shared = Arc::new(Shared {
-        state: Mutex::new(State {
-            waiting: VecDeque::new(),
-            idle: VecDeque::new(),
-            busy: vec![0; places],
-            closed: false,
-        }),
+        state: Mutex::new(State { waiting: VecDeque::new(), idle: VecDeque::new(), seats: 0, closed: false }),
         capacity,
         bell,
+        watched: AtomicBool::new(false),
+        stirred: Notify::new(),
+        counters: Counters::default(),
     });
     (
         Dispatcher { shared: Arc::clone(&shared), batch: Arc::new(Mutex::new(Vec::new())) },
@@ -42,22 +45,60 @@ struct Shared {
     /// Requests that may wait; those being served do not count.
     capacity: usize,
     bell: Arc<Bell>,
+    /// Whoever watches the time knows that there is something to watch. Written by the reactor's thread only.
+    watched: AtomicBool,
+    stirred: Notify,
+    counters: Counters,
 }
 
 #[derive(Debug)]
 struct State {
-    waiting: VecDeque<Exchange>,
+    waiting: VecDeque<Waiting>,
     /// Seats asleep, longest idle first: taking from the front is round-robin among the free.
     idle: VecDeque<Arc<Bed>>,
-    /// Busy seats of each interpreter.
-    busy: Vec<u32>,
+    /// All seats there are.
+    seats: usize,
     closed: bool,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    exchange: Exchange,
+    /// When it was handed over.
+    since: Instant,
+}
+
+/// What the seats of one interpreter share. Written under the queue's lock only.
+#[derive(Debug, Default)]
+struct Crew {
+    /// Seats that do not sleep.
+    busy: AtomicU32,
+    /// They shall take no more.
+    retired: AtomicBool,
+}
+
+impl Crew {
+    fn busy(&self) -> u32 {
+        self.busy.load(Ordering::Relaxed)
+    }
+
+    fn wakes(&self) {
+        self.busy.store(self.busy() + 1, Ordering::Relaxed);
+    }
+
+    fn sleeps(&self) {
+        self.busy.store(self.busy().saturating_sub(1), Ordering::Relaxed);
+    }
+
+    fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Relaxed)
+    }
 }
 
 /// Where one worker sleeps.
 #[derive(Debug)]
 struct Bed {
-    place: usize,
+    crew: Arc<Crew>,
     called: Condvar,
 }
 
@@ -92,8 +133,9 @@ impl Dispatcher {
             // A free worker's request does not wait: it takes no place in the queue.
             let room = self.shared.capacity + state.idle.len();
             if state.waiting.len() + batch.len() >= room {
-                state.waiting.retain(|waiting| waiting.reply.is_wanted());
+                state.waiting.retain(|waiting| waiting.exchange.reply.is_wanted());
                 if state.waiting.len() + batch.len() >= room {
+                    self.shared.counters.refused.fetch_add(1, Ordering::Relaxed);
                     return Err(Refused::Full(exchange));
                 }
             }
@@ -113,16 +155,39 @@ impl Dispatcher {
         if batch.is_empty() {
             return;
         }
+        let since = Instant::now();
         let mut state = self.shared.state.lock();
         let mut calls = batch.len();
-        state.waiting.extend(batch.drain(..));
-        while calls > 0 {
-            let Some(bed) = state.call_one() else { break };
-            bed.called.notify_one();
+        state.waiting.extend(batch.drain(..).map(|exchange| Waiting { exchange, since }));
+        while calls > 0 && state.call_one() {
             calls -= 1;
         }
         drop(state);
         self.shared.bell.stir();
+        if !self.shared.watched.load(Ordering::Relaxed) {
+            self.shared.watched.store(true, Ordering::Relaxed);
+            self.shared.stirred.notify_one();
+        }
+    }
+
+    /// Waits for the first request after [`Dispatcher::rest`], or for the end of one that was interrupted. For the
+    /// one who watches the time.
+    pub async fn stirred(&self) {
+        self.shared.stirred.notified().await;
+    }
+
+    /// There is nothing to watch until the next request: none waits, and no worker is busy but for `known` ones.
+    /// False: there is.
+    pub fn rest(&self, known: usize) -> bool {
+        let state = self.shared.state.lock();
+        let rests = state.waiting.is_empty() && state.seats.saturating_sub(state.idle.len()) <= known;
+        self.shared.watched.store(!rests, Ordering::Relaxed);
+        rests
+    }
+
+    /// Since when the request that has waited longest has done so.
+    pub fn oldest(&self) -> Option<Instant> {
+        self.shared.state.lock().waiting.front().map(|waiting| waiting.since)
     }
 
     /// Requests waiting for a worker.
@@ -136,33 +201,46 @@ impl Dispatcher {
         self.shared.state.lock().idle.len()
     }
 
+    /// Takes back what has waited for `limit` or longer, to be answered by the front end.
+    pub fn expire(&self, limit: Duration) -> Vec<Exchange> {
+        let now = Instant::now();
+        let mut state = self.shared.state.lock();
+        let overdue = |waiting: &Waiting| now.saturating_duration_since(waiting.since) >= limit;
+        let count = state.waiting.iter().take_while(|waiting| overdue(waiting)).count();
+        state.waiting.drain(..count).map(|waiting| waiting.exchange).collect()
+    }
+
     pub fn bell(&self) -> &Arc<Bell> {
         &self.shared.bell
+    }
+
+    /// What the census tells beside the desks.
+    pub fn counters(&self) -> &Counters {
+        &self.shared.counters
     }
 }
 
 impl State {
-    /// Takes a sleeping seat out of bed: one of an interpreter with nothing to do, if there is one, the
-    /// longest idle first.
-    fn call_one(&mut self) -> Option<Arc<Bed>> {
-        let (chosen, _) = self
-            .idle
-            .iter()
-            .enumerate()
-            .min_by_key(|(position, bed)| (self.busy.get(bed.place).copied().unwrap_or(0), *position))?;
-        let bed = self.idle.remove(chosen)?;
-        if let Some(busy) = self.busy.get_mut(bed.place) {
-            *busy += 1;
-        }
-        Some(bed)
+    /// Calls a sleeping seat out of bed: one of an interpreter with nothing to do, if there is one, the
+    /// longest idle first. False: none sleeps.
+    fn call_one(&mut self) -> bool {
+        let beds = self.idle.iter().enumerate();
+        let chosen = beds.min_by_key(|(position, bed)| (bed.crew.busy(), *position));
+        let Some(bed) = chosen.map(|(position, _)| position).and_then(|position| self.idle.remove(position))
+        else {
+            return false;
+        };
+        bed.crew.wakes();
+        bed.called.notify_one();
+        true
     }
 
-    fn take(&mut self) -> Option<Exchange> {
+    fn take(&mut self) -> Option<Waiting> {
         // A request whose client is gone never reaches the application.
-        while let Some(exchange) = self.waiting.pop_front() {
-            if exchange.reply.is_wanted() {
-                exchange.reply.take();
-                return Some(exchange);
+        while let Some(waiting) = self.waiting.pop_front() {
+            if waiting.exchange.reply.is_wanted() {
+                waiting.exchange.reply.take();
+                return Some(waiting);
             }
         }
         None
@@ -176,40 +254,85 @@ pub struct WorkQueue {
 }
 
 impl WorkQueue {
-    /// A worker's seat at the queue, for interpreter `place`.
-    pub fn seat(&self, place: usize) -> Seat {
-        let mut state = self.shared.state.lock();
-        if state.busy.len() <= place {
-            state.busy.resize(place + 1, 0);
-        }
-        if let Some(busy) = state.busy.get_mut(place) {
-            *busy += 1;
-        }
-        Seat {
-            shared: Arc::clone(&self.shared),
-            bed: Arc::new(Bed { place, called: Condvar::new() }),
-            ringer: Ringer::new(),
-        }
+    /// A new interpreter's membership: it has no seats yet.
+    #[must_use]
+    pub fn member(&self) -> Member {
+        Member { shared: Arc::clone(&self.shared), crew: Arc::default() }
     }
 
     /// No more requests: workers finish what waits, then leave. Wakes all of them.
     pub fn close(&self) {
         let mut state = self.shared.state.lock();
         state.closed = true;
-        while let Some(bed) = state.call_one() {
-            bed.called.notify_one();
-        }
-    }
-
-    /// Takes requests again, for workers that replace those who left with [`WorkQueue::close`].
-    pub fn reopen(&self) {
-        self.shared.state.lock().closed = false;
+        while state.call_one() {}
     }
 
     /// Gives up what still waits: each reply answers 503 by being dropped.
     pub fn discard(&self) -> usize {
         let waiting = std::mem::take(&mut self.shared.state.lock().waiting);
         waiting.len()
+    }
+
+    pub fn bell(&self) -> &Arc<Bell> {
+        &self.shared.bell
+    }
+
+    /// How full it is, and how long the oldest request has waited.
+    pub fn gauge(&self, now: Instant) -> census::Queue {
+        let state = self.shared.state.lock();
+        let oldest = state.waiting.front().map(|waiting| now.saturating_duration_since(waiting.since));
+        census::Queue {
+            waiting: state.waiting.len(),
+            capacity: self.shared.capacity,
+            oldest: oldest.unwrap_or_default(),
+        }
+    }
+
+    /// What the census tells beside the desks.
+    pub fn counters(&self) -> &Counters {
+        &self.shared.counters
+    }
+}
+
+/// One interpreter's membership in the queue. Each clone is the same member.
+#[derive(Debug, Clone)]
+pub struct Member {
+    shared: Arc<Shared>,
+    crew: Arc<Crew>,
+}
+
+impl Member {
+    /// A seat for one of its workers, which writes down at `desk` what it has in hand.
+    #[must_use]
+    pub fn seat(&self, desk: Arc<Desk>) -> Seat {
+        let mut state = self.shared.state.lock();
+        state.seats += 1;
+        self.crew.wakes();
+        drop(state);
+        Seat {
+            shared: Arc::clone(&self.shared),
+            bed: Arc::new(Bed { crew: Arc::clone(&self.crew), called: Condvar::new() }),
+            ringer: Ringer::new(),
+            desk,
+            closed: Closed::Undisturbed,
+        }
+    }
+
+    /// Its seats take no more, from now on; those asleep leave at once. The others of the queue go on.
+    pub fn retire(&self) {
+        let mut state = self.shared.state.lock();
+        self.crew.retired.store(true, Ordering::Relaxed);
+        let (leaving, staying) =
+            state.idle.drain(..).partition::<VecDeque<_>, _>(|bed| Arc::ptr_eq(&bed.crew, &self.crew));
+        state.idle = staying;
+        for bed in leaving {
+            bed.crew.wakes();
+            bed.called.notify_one();
+        }
+    }
+
+    pub fn is_retired(&self) -> bool {
+        self.crew.is_retired()
     }
 }
 
@@ -219,55 +342,101 @@ pub struct Seat {
     shared: Arc<Shared>,
     bed: Arc<Bed>,
     ringer: Ringer,
+    desk: Arc<Desk>,
+    /// How the requests since the last call of [`Seat::was_interrupted`] were left.
+    closed: Closed,
 }
 
 impl Seat {
     /// The next request if one waits. Rings for replies whose time has come; takes nanoseconds, so it may
     /// be called attached to an interpreter.
     pub fn take(&mut self) -> Option<Exchange> {
-        let next = self.shared.state.lock().take();
+        let next = {
+            let mut state = self.shared.state.lock();
+            if self.bed.crew.is_retired() { None } else { state.take() }
+        };
+        let now = Instant::now();
         match next {
-            Some(_) => self.ringer.served(&self.shared.bell),
-            None => self.ringer.rest(&self.shared.bell),
+            Some(waiting) => {
+                self.ringer.served(&self.shared.bell, now);
+                Some(self.open(waiting, now))
+            }
+            None => {
+                let closed = self.desk.close(now);
+                self.note(closed);
+                self.ringer.rest(&self.shared.bell, now);
+                None
+            }
         }
-        next
+    }
+
+    fn open(&mut self, Waiting { exchange, since }: Waiting, now: Instant) -> Exchange {
+        let closed = self.desk.open(&exchange, now, now.saturating_duration_since(since));
+        self.note(closed);
+        exchange
+    }
+
+    fn note(&mut self, closed: Closed) {
+        if closed == Closed::Interrupted {
+            self.closed = closed;
+            self.shared.stirred.notify_one();
+        }
+    }
+
+    /// Whether a request was interrupted from outside since this was asked last. What was raised may be pending.
+    pub fn was_interrupted(&mut self) -> bool {
+        std::mem::replace(&mut self.closed, Closed::Undisturbed) == Closed::Interrupted
     }
 
     /// A part of a reply was left for the reactor: rings when it is time.
     pub fn offered(&mut self) {
-        self.ringer.served(&self.shared.bell);
+        self.ringer.served(&self.shared.bell, Instant::now());
     }
 
-    /// Waits for a request; `None` when the queue is closed and empty. Blocks: never call it attached.
+    /// Waits for a request; `None` when the queue is closed and empty, or its interpreter retired. Blocks: never
+    /// call it attached.
     pub fn wait(&mut self) -> Option<Exchange> {
-        self.ringer.rest(&self.shared.bell);
+        let now = Instant::now();
+        let closed = self.desk.close(now);
+        self.note(closed);
+        self.ringer.rest(&self.shared.bell, now);
         let mut state = self.shared.state.lock();
-        loop {
-            if let Some(exchange) = state.take() {
-                self.ringer.resume();
-                return Some(exchange);
+        let waiting = loop {
+            if self.bed.crew.is_retired() {
+                // It may have been called for what waits now: somebody else must take that.
+                if !state.waiting.is_empty() {
+                    state.call_one();
+                }
+                return None;
+            }
+            if let Some(waiting) = state.take() {
+                break waiting;
             }
             if state.closed {
                 return None;
             }
-            if let Some(busy) = state.busy.get_mut(self.bed.place) {
-                *busy = busy.saturating_sub(1);
-            }
+            self.bed.crew.sleeps();
             state.idle.push_back(Arc::clone(&self.bed));
             // Whoever takes a bed out of `idle` notifies it and counts it busy again.
             while state.idle.iter().any(|bed| Arc::ptr_eq(bed, &self.bed)) {
                 self.bed.called.wait(&mut state);
             }
-        }
+        };
+        drop(state);
+        let now = Instant::now();
+        self.ringer.resume(now);
+        Some(self.open(waiting, now))
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.ringer.rest(&self.shared.bell);
+        let now = Instant::now();
+        self.desk.close(now);
+        self.ringer.rest(&self.shared.bell, now);
         let mut state = self.shared.state.lock();
-        if let Some(busy) = state.busy.get_mut(self.bed.place) {
-            *busy = busy.saturating_sub(1);
-        }
+        state.seats = state.seats.saturating_sub(1);
+        self.bed.crew.sleeps();
+        drop(state);
     }
 }

@@ -16,12 +16,14 @@ use std::io;
 use std::net::{SocketAddr, SocketAddrV4, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::net::{AddressFamily, SocketAddrAny};
 
 pub use self::adopt::AdoptError;
+use self::bind::Access;
 pub use self::bind::BindError;
 use crate::config::Address;
 
@@ -38,6 +40,9 @@ pub struct Listener {
     /// A stranger has cleared O_NONBLOCK since we set it.
     meddled: AtomicBool,
 }
+
+/// A socket of our own, and its file if it has one.
+type Made = (Option<bind::SocketFile>, OwnedFd);
 
 /// Where a listening socket is bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,10 +121,20 @@ impl Listener {
             Address::Tcp { ref host, port, family } => {
                 Self::bound(address, bind::tcp((host, port), family, backlog).map(|socket| (None, socket)))
             }
-            Address::Unix(ref path) => {
-                Self::bound(address, bind::unix(path, backlog).map(|(file, socket)| (Some(file), socket)))
-            }
+            Address::Unix(ref path) => Self::bound(address, Self::unix(path, Access::Umask, backlog)),
         }
+    }
+
+    /// As [`Listener::open`]; a unix socket is from its first moment for the user that the process runs as only.
+    pub fn open_private(address: &Address, backlog: u32) -> Result<Self, OpenError> {
+        match address {
+            Address::Unix(path) => Self::bound(address, Self::unix(path, Access::Owner, backlog)),
+            _ => Self::open(address, backlog),
+        }
+    }
+
+    fn unix(path: &Path, access: Access, backlog: u32) -> Result<Made, BindError> {
+        bind::unix(path, access, backlog).map(|(file, socket)| (Some(file), socket))
     }
 
     fn adopted(address: &Address, socket: Result<OwnedFd, AdoptError>) -> Result<Self, AdoptError> {
@@ -129,10 +144,7 @@ impl Listener {
         Ok(Self { _file: None, socket, address: address.clone(), local, meddled: AtomicBool::new(false) })
     }
 
-    fn bound(
-        address: &Address,
-        made: Result<(Option<bind::SocketFile>, OwnedFd), BindError>,
-    ) -> Result<Self, OpenError> {
+    fn bound(address: &Address, made: Result<Made, BindError>) -> Result<Self, OpenError> {
         let open = || {
             let (file, socket) = made?;
             let local = local(&socket).map_err(BindError::System)?;

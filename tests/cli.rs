@@ -1,14 +1,15 @@
 //! The command line: what words give which settings, and what is said of mistakes.
 
 use std::ffi::OsString;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chaussette::cli::{ExitStatus, Outcome, main, parse};
+use chaussette::cli::{ExitStatus, Form, Outcome, Question, main, parse};
 use chaussette::config::{
-    Address, AppForm, Config, Family, ForwardedHeader, ForwardedHeaders, Hooks, Isolation, Life, Limits,
-    LogLevel, LogOutput, Logs, Proxies, ProxyProtocol, Trusted, Unbelieved, Workers,
+    Address, AppForm, Bounds, Config, ControlAddress, Family, ForwardedHeader, ForwardedHeaders, Hooks,
+    Isolation, Life, Limits, Lives, LogLevel, LogOutput, Logs, Proxies, ProxyProtocol, Timeouts, Trusted,
+    Unbelieved, Workers,
 };
 
 fn argv(words: &str) -> Vec<OsString> {
@@ -47,6 +48,7 @@ fn two_sockets_for(pid: u32) -> impl Fn(&str) -> Option<OsString> {
 
 #[test]
 fn no_words_give_the_defaults() {
+    let two = NonZeroUsize::new(2).unwrap();
     let expected = Config {
         argv0: "/venv/bin/chaussette".to_owned(),
         application: "chaussette.util.hello_app".to_owned(),
@@ -60,8 +62,19 @@ fn no_words_give_the_defaults() {
             threads: NonZeroUsize::MIN,
             isolation: Isolation::Auto,
             queue: 1024,
+            bounds: Bounds {
+                least: NonZeroUsize::MIN,
+                most: std::thread::available_parallelism().unwrap().saturating_mul(two),
+            },
+        },
+        timeouts: Timeouts {
+            request: None,
+            grace: Duration::from_secs(5),
+            queue: Some(Duration::from_secs(60)),
+            most_stuck: None,
         },
         life: Life { graceful_timeout: Duration::from_secs(25) },
+        lives: Lives::default(),
         limits: Limits {
             max_body: Some(1 << 30),
             max_header_size: 32 * 1024,
@@ -77,6 +90,7 @@ fn no_words_give_the_defaults() {
             unbelieved: Unbelieved::Kept,
             protocol: ProxyProtocol::Off,
         },
+        control: None,
         logs: Logs { level: LogLevel::Info, output: LogOutput::Stderr },
         hooks: Hooks::default(),
         notices: Vec::new(),
@@ -87,10 +101,11 @@ fn no_words_give_the_defaults() {
 #[test]
 fn each_option_sets_its_setting() {
     let words = "--host ::1 --port 0 --backlog 5 --interpreters 3 --threads 4 --isolation own-gil --factory \
-        --queue 7 --graceful-timeout 0.5 --max-body 0 --max-header-size 8192 --max-headers 9 \
+        --queue 7 --graceful-timeout 0.5 --timeout 30 --timeout-grace 0.5 --queue-timeout 0 --max-stuck 3 --min-interpreters 2 --max-interpreters 5 --max-requests 100 \
+        --max-requests-jitter 7 --max-lifetime 3600 --spare --warmup http://example.org/health --max-growth 256 --max-body 0 --max-header-size 8192 --max-headers 9 \
         --header-timeout 1 --body-timeout 2 --min-rate 0 --keep-alive 0 --forwarded-allow-ips 10.1.2.3/8,unix \
         --forwarded-headers X-Forwarded-For,x-forwarded-proto --clear-untrusted-proxy-headers --proxy-protocol v2 \
-        --log-level debug --log-output /log \
+        --control unix:/c --log-level debug --log-output /log \
         --python-path /a::/b --pre-hook app.pre --post-hook app:post --socket-type SOCK_STREAM pkg:app one -- --two";
     let expected = Config {
         argv0: "/venv/bin/chaussette".to_owned(),
@@ -105,8 +120,24 @@ fn each_option_sets_its_setting() {
             threads: NonZeroUsize::new(4).unwrap(),
             isolation: Isolation::OwnGil,
             queue: 7,
+            bounds: Bounds { least: NonZeroUsize::new(2).unwrap(), most: NonZeroUsize::new(5).unwrap() },
+        },
+        timeouts: Timeouts {
+            request: Some(Duration::from_secs(30)),
+            grace: Duration::from_millis(500),
+            queue: None,
+            most_stuck: NonZeroUsize::new(3),
         },
         life: Life { graceful_timeout: Duration::from_millis(500) },
+        lives: Lives {
+            max_requests: NonZeroU64::new(100),
+            max_requests_jitter: 7,
+            max_lifetime: Some(Duration::from_secs(3600)),
+            max_lifetime_jitter: Duration::from_secs(360),
+            spares: 1,
+            warmup: Some("http://example.org/health".parse().unwrap()),
+            max_growth: NonZeroU64::new(256 << 20),
+        },
         limits: Limits {
             max_body: None,
             max_header_size: 8192,
@@ -122,6 +153,7 @@ fn each_option_sets_its_setting() {
             unbelieved: Unbelieved::Removed,
             protocol: ProxyProtocol::V2,
         },
+        control: Some(ControlAddress::Unix("/c".into())),
         logs: Logs { level: LogLevel::Debug, output: LogOutput::File("/log".into()) },
         hooks: Hooks { pre: Some("app.pre".to_owned()), post: Some("app:post".to_owned()) },
         notices: Vec::new(),
@@ -218,7 +250,40 @@ fn an_empty_list_of_proxies_is_nobody() {
 }
 
 #[test]
+fn the_control_socket_is_for_this_machine_only() {
+    let loopback = |text: &str| ControlAddress::Loopback(text.parse().unwrap());
+    let table = [
+        ("unix:/run/c", ControlAddress::Unix("/run/c".into())),
+        ("127.0.0.1:0", loopback("127.0.0.1:0")),
+        ("127.9.9.9:90", loopback("127.9.9.9:90")),
+        ("[::1]:90", loopback("[::1]:90")),
+        ("LocalHost:90", loopback("127.0.0.1:90")),
+    ];
+    for (word, expected) in table {
+        assert_eq!(config(&format!("--control {word}")).control, Some(expected), "{word}");
+    }
+}
+
+#[test]
+fn a_census_is_a_question_to_another_process() {
+    let address = ControlAddress::Unix("/c".into());
+    for (words, form) in [("", Form::Table), (" --json", Form::Json)] {
+        let asked = parse(argv(&format!("--control unix:/c --census{words}")), &|_| None);
+        assert_eq!(asked, Err(Outcome::Ask(Question { address: address.clone(), form })));
+    }
+}
+
+#[test]
+fn a_census_of_a_server_that_is_not_there_is_an_error() {
+    let never = |_: Config| -> ExitStatus { panic!("served") };
+    let nowhere = std::env::temp_dir().join(format!("chaussette-nobody-{}", std::process::id()));
+    let words = format!("--control unix:{} --census", nowhere.display());
+    assert_eq!(main(argv(&words), never), ExitStatus::Socket.code());
+}
+
+#[test]
 fn a_mistake_is_told_in_one_line_with_option_value_and_cure() {
+    let places = "use unix:/path, 127.0.0.1:PORT, [::1]:PORT or localhost:PORT";
     let circus =
         "Circus did not replace it: the watcher needs use_sockets = True, and there must be a [socket:web]";
     let table = [
@@ -310,6 +375,27 @@ fn a_mistake_is_told_in_one_line_with_option_value_and_cure() {
             "--max-header-size 100",
             "--max-header-size 100: not a number of bytes: use 8192 to 16777216".to_owned(),
         ),
+        (
+            "--interpreters 2 --min-interpreters 3",
+            "--min-interpreters 3: there are 2 at the start: use --interpreters 3, or fewer here".to_owned(),
+        ),
+        (
+            "--interpreters 2 --max-interpreters 1",
+            "--max-interpreters 1: there are 2 at the start: use --interpreters 1, or more here".to_owned(),
+        ),
+        (
+            "--max-requests-jitter 1",
+            "--max-requests-jitter goes with --max-requests only".to_owned(),
+        ),
+        (
+            "--max-lifetime-jitter 1",
+            "--max-lifetime-jitter goes with --max-lifetime only".to_owned(),
+        ),
+        ("--max-requests x", "--max-requests x: not a number of requests: use digits only, 0 for never".to_owned()),
+        (
+            "--warmup health",
+            "--warmup health: not a path or an http URL: use /health, or http://example.org/health".to_owned(),
+        ),
         ("--max-headers 0", "--max-headers 0: not a number of header fields: use 1 to 10000".to_owned()),
         (
             "--forwarded-allow-ips 10.0.0.0/8,localhost",
@@ -329,6 +415,29 @@ fn a_mistake_is_told_in_one_line_with_option_value_and_cure() {
             "--proxy-protocol goes with --forwarded-allow-ips only: name there the proxies that send the header"
                 .to_owned(),
         ),
+        (
+            "--control 0.0.0.0:90",
+            format!(
+                "--control 0.0.0.0:90: no loopback address, and who reaches it may read requests and stop the \
+                 server: {places}"
+            ),
+        ),
+        (
+            "--control example.org:90",
+            format!(
+                "--control example.org:90: no loopback address, and who reaches it may read requests and stop the \
+                 server: {places}"
+            ),
+        ),
+        ("--control fd://3", format!("--control fd://3: the control socket is never an inherited one: {places}")),
+        ("--control 9000", format!("--control 9000: no port: {places}")),
+        ("--control unix:", format!("--control unix:: no path: {places}")),
+        ("--census", "--census asks a server that runs: add --control ADDR, as it was given".to_owned()),
+        (
+            "--control [::1]:0 --census",
+            "--control [::1]:0: nobody listens on port 0: use the port that the server's log names".to_owned(),
+        ),
+        ("--control [::1]:9 --json", "--json goes with --census only: leave it out".to_owned()),
         ("--log-level loud", "--log-level loud: use one of critical, error, warning, info, debug".to_owned()),
         ("--log-output=", "--log-output '': empty: name a file, or - for standard error".to_owned()),
         ("--pre-hook=", "--pre-hook '': empty: name a Python object, pkg.mod:attr".to_owned()),
@@ -368,8 +477,10 @@ fn help_groups_the_options_and_tells_their_defaults() {
         "Sockets:",
         "Workers:",
         "Life:",
+        "Timeouts:",
         "Limits:",
         "Proxies:",
+        "Control:",
         "Logs:",
         "From Chaussette 1.3:",
     ];

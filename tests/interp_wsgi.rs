@@ -12,13 +12,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use chaussette::application::{Ended, Home};
 use chaussette::bell::Bell;
+use chaussette::census::Roster;
 use chaussette::dispatch::{Dispatcher, queue};
 use chaussette::exchange::{
     Answer, Client, Connection, Exchange, Fault, Missing, Reply, Request, RequestBody,
 };
 use chaussette::exchange::{Response, ResponseBody, Scheme};
 use chaussette::interp::{Truth, embed};
-use chaussette::worker::{Report, Slot};
+use chaussette::worker::{Handle, Life, Report};
 use chaussette::wsgi::{Settings, WsgiLoader};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -58,6 +59,7 @@ fn settings(mut path: Vec<String>, directory: &std::path::Path) -> Settings {
         home: Home::OwnGil,
         multithread: Truth::True,
         multiprocess: Truth::True,
+        request_timeout: None,
     }
 }
 
@@ -129,22 +131,19 @@ fn two_interpreters_are_born_serve_and_end() {
     std::fs::create_dir_all(&directory).unwrap();
     std::fs::write(directory.join("served.py"), APP).unwrap();
 
-    let (dispatcher, work) = queue(2, 16, Arc::new(Bell::default()));
+    let (dispatcher, work) = queue(16, Arc::new(Bell::default()));
     let (sender, mut reports) = unbounded_channel();
     let loader = Arc::new(WsgiLoader::new(settings(path, &directory)));
-    for place in 0..2 {
-        let slot = Slot {
-            place,
-            threads: 2,
-            loader: Arc::clone(&loader),
-            queue: work.clone(),
-            reports: sender.clone(),
-        };
-        slot.start().unwrap();
+    let roster = Roster::new(work.clone());
+    for _ in 0..2 {
+        let handle = Handle::new(roster.register(0), work.member());
+        handle.admit();
+        let (threads, loader, reports) = (2, Arc::clone(&loader), sender.clone());
+        Life { handle, threads, loader, most: None, warmup: None, reports }.start().unwrap();
     }
     for _ in 0..2 {
         let report = report(&mut reports);
-        assert!(matches!(report, Report::Serving { .. }), "{report:?}");
+        assert!(matches!(report, Report::Ready { .. }), "{report:?}");
     }
 
     // Both interpreters serve, each with its own module state.

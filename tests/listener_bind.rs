@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::{FileTypeExt as _, symlink};
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _, symlink};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -25,6 +25,10 @@ fn tcp(host: &str, port: u16, family: Family) -> Result<Listener, OpenError> {
 
 fn unix(path: &Path) -> Result<Listener, OpenError> {
     Listener::open(&Address::Unix(path.to_owned()), BACKLOG)
+}
+
+fn private(path: &Path) -> Result<Listener, OpenError> {
+    Listener::open_private(&Address::Unix(path.to_owned()), BACKLOG)
 }
 
 fn port(listener: &Listener) -> u16 {
@@ -250,4 +254,32 @@ fn a_folder_that_does_not_exist_is_named() {
         error,
         "cannot bind unix:/nonexistent/socket: its folder /nonexistent does not exist: make it"
     );
+}
+
+#[test]
+fn a_private_unix_socket_is_its_owners_whatever_the_umask() {
+    let folder = Folder::new("private");
+    let mode = |path: &Path| fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777;
+    let (path, other) = (folder.path("s"), folder.path("o"));
+    let listener = private(&path).unwrap();
+    assert_eq!(mode(&path), 0o600);
+    let open = unix(&other).unwrap();
+    assert_ne!(mode(&other), 0o600, "the umask here is such that this test shows nothing");
+    UnixStream::connect(&path).unwrap();
+    drop((listener, open));
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_private_unix_socket_replaces_nothing_but_a_dead_one() {
+    let folder = Folder::new("private-taken");
+    let path = folder.path("s");
+    drop(UnixListener::bind(&path).unwrap());
+    let listener = private(&path).unwrap();
+    let error = private(&path).unwrap_err().to_string();
+    assert!(error.ends_with("another process listens there: stop it or choose another path"), "{error}");
+    drop(listener);
+    fs::write(&path, "precious").unwrap();
+    private(&path).unwrap_err();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
 }

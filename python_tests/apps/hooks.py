@@ -1,5 +1,7 @@
 """Hooks of --pre-hook and --post-hook."""
 
+import os
+
 
 def pre(arguments):
     print(f"pre-hook: {arguments.application} {arguments.arguments}", flush=True)
@@ -11,3 +13,9 @@ def post(arguments):
 
 def failing(arguments):
     raise RuntimeError("the hook failed on purpose")
+
+
+def waiting(arguments):
+    """Stands at the gate that the environment names."""
+    with open(os.environ["GATE"]) as gate:
+        gate.read()

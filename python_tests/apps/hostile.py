@@ -30,10 +30,10 @@ def str_subclasses(environ, start_response):
 def deep_in_c(environ, start_response):
     """Recursion in C needs stack: 3.13 counts it, and takes a large stack for granted."""
     nested = []
-    for _ in range(100_000):
+    for _ in range(2_000_000):
         nested = [nested]
     results = []
-    for action in (lambda: json.loads("[" * 100_000), lambda: repr(nested)):
+    for action in (lambda: json.loads("[" * 2_000_000), lambda: repr(nested)):
         try:
             action()
         except RecursionError as error:
@@ -146,7 +146,7 @@ def many_headers(environ, start_response):
 
 def many_blocks(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
-    return (b"x" for _ in range(100_000))
+    return (b"x" for _ in range(2_000_000))
 
 
 app = by_path(

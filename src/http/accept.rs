@@ -194,7 +194,7 @@ impl Exhaustion {
     deprecated,
     reason = "its successor is unsafe for the sake of types whose descriptor may change; a Listener's cannot"
 )]
-fn register(listener: Listener) -> io::Result<AsyncFd<Listener>> {
+pub(super) fn register(listener: Listener) -> io::Result<AsyncFd<Listener>> {
     AsyncFd::with_interest(listener, Interest::READABLE)
 }
 
@@ -222,13 +222,13 @@ fn client(peer: &Peer) -> Client {
 }
 
 /// Descriptors or memory are used up: trying again at once would only burn time.
-fn is_exhausted(error: &io::Error) -> bool {
+pub(super) fn is_exhausted(error: &io::Error) -> bool {
     let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
     exhausted.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 /// A panic is a bug, and costs one connection.
-fn report(ended: Result<(), JoinError>) {
+pub(super) fn report(ended: Result<(), JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {

@@ -13,6 +13,7 @@ mod aside;
 mod body;
 mod chunked;
 mod connection;
+pub mod control;
 mod file;
 mod forwarded;
 #[cfg(feature = "fuzzing")]

@@ -1,13 +1,14 @@
 //! Makes a listening socket of our own: TCP, or unix with its file.
 
-use std::fs::{self, Metadata};
+use std::fs::{self, Metadata, Permissions};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::Mode;
 use rustix::io::Errno;
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -16,6 +17,12 @@ use crate::config::Family;
 /// Bytes of a unix socket's path: `sun_path` less its closing NUL (unix(7): 108 on Linux, 104 on
 /// macOS).
 const MAX_PATH_BYTES: usize = if cfg!(target_vendor = "apple") { 103 } else { 107 };
+
+/// Read and write for the owner: what connect(2) asks for.
+const OWNER: u32 = 0o600;
+
+/// What anybody else may.
+const OTHERS: u32 = 0o077;
 
 /// Why an address cannot be bound, and the cure.
 #[derive(Debug, thiserror::Error)]
@@ -155,19 +162,37 @@ fn inode(file: &Metadata) -> (u64, u64) {
     (file.dev(), file.ino())
 }
 
+/// Who may connect to a unix socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Whoever the umask lets.
+    Umask,
+    /// The user that made it.
+    Owner,
+}
+
 /// Makes a unix socket at the path, in place of one that nobody listens on, and listens.
-pub(super) fn unix(path: &Path, backlog: u32) -> Result<(SocketFile, OwnedFd), BindError> {
+pub(super) fn unix(path: &Path, access: Access, backlog: u32) -> Result<(SocketFile, OwnedFd), BindError> {
     let too_long = |_| BindError::PathTooLong { bytes: path.as_os_str().as_bytes().len() };
     let address = SockAddr::unix(path).map_err(too_long)?;
     remove_stale(path, &address)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    if access == Access::Owner {
+        // Linux makes the file with the socket's own mode. Elsewhere this fails, and it is done below.
+        let _ = rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR);
+    }
     socket.bind(&address).map_err(|error| match (error.kind(), path.parent()) {
         // Two servers started at once: the other one was quicker.
         (io::ErrorKind::AddrInUse, _) => BindError::PathInUse,
         (io::ErrorKind::NotFound, Some(folder)) => BindError::NoFolder(folder.to_owned()),
         _ => BindError::System(error),
     })?;
-    let file = SocketFile { inode: inode(&fs::symlink_metadata(path)?), path: std::path::absolute(path)? };
+    let made = fs::symlink_metadata(path)?;
+    let file = SocketFile { inode: inode(&made), path: std::path::absolute(path)? };
+    if access == Access::Owner && made.permissions().mode() & OTHERS != 0 {
+        // Before listen(2), so that nobody has connected yet.
+        fs::set_permissions(path, Permissions::from_mode(OWNER))?;
+    }
     Ok((file, listen(socket, backlog)?))
 }
 

@@ -7,9 +7,11 @@ use bytes::{Bytes, BytesMut};
 use http::{Method, Uri};
 
 use crate::application::{Application, Ended, Line};
+use crate::census::Thread;
 use crate::exchange::{BodyError, Exchange, Fault, FileRange, RequestBody};
 use crate::interp::{
     Attached, Departure, Instance, Interpreter, Kept, Lender, Object, PythonError, ThreadState, Truth, Type,
+    this_thread,
 };
 use crate::wsgi::clause::Clause;
 use crate::wsgi::dict::{Environ, Surroundings};
@@ -35,6 +37,7 @@ const PIECE: usize = 256 * 1024;
 pub struct WsgiApplication {
     seat: Place,
     tools: Tools,
+    thread: Thread,
 }
 
 /// How this thread is in its interpreter.
@@ -47,6 +50,13 @@ pub(super) enum Place {
 }
 
 impl Place {
+    fn state(&self) -> u64 {
+        match self {
+            Self::Home(interpreter) => interpreter.state(),
+            Self::Guest(state) => state.identifier(),
+        }
+    }
+
     pub(super) fn attach<R>(&mut self, work: impl for<'a> FnOnce(Attached<'a>) -> R) -> R {
         match self {
             Self::Home(interpreter) => interpreter.attach(work),
@@ -68,14 +78,15 @@ pub(super) struct Tools {
     start_response: Type<StartResponse>,
     input: Type<Body>,
     hints: Type<EarlyHints>,
-    number: usize,
+    number: u64,
     /// Whether the log knows that the application speaks of its connections.
     told: Truth,
 }
 
 impl WsgiApplication {
     pub(super) fn new(seat: Place, tools: Tools) -> Self {
-        Self { seat, tools }
+        let thread = Thread { identifier: this_thread(), state: seat.state() };
+        Self { seat, tools, thread }
     }
 }
 
@@ -85,14 +96,25 @@ impl Application for WsgiApplication {
         self.seat.attach(|at| {
             let mut next = Some(first);
             while let Some(exchange) = next {
+                // What was raised for the request before, and came too late for it, must not meet this one.
+                if line.was_interrupted() {
+                    at.forget_raised();
+                }
                 tools.serve(at, exchange, line);
                 next = line.next();
+            }
+            if line.was_interrupted() {
+                at.forget_raised();
             }
         });
     }
 
+    fn thread(&self) -> Thread {
+        self.thread
+    }
+
     fn end(self) -> Ended {
-        let Self { mut seat, tools } = self;
+        let Self { mut seat, tools, .. } = self;
         let number = tools.number;
         let ends = Truth::from(matches!(&seat, Place::Home(home) if home.is_own()));
         tools.lender.wait();
@@ -130,7 +152,7 @@ impl Tools {
             application: application.keep(),
             support: support.keep(),
             file_wrapper: file_wrapper.keep(),
-            number: surroundings.place,
+            number: surroundings.identity.number,
             told: Truth::False,
         })
     }
@@ -162,10 +184,10 @@ impl Tools {
     fn serve(&mut self, at: Attached<'_>, exchange: Exchange, line: &mut dyn Line) {
         self.lender.take_back(at);
         let Exchange { mut request, reply } = exchange;
-        let responder = Responder::new(reply);
         let asked = (&request.method, &request.uri);
-        let body = std::mem::replace(&mut request.body, RequestBody::Empty);
-        let input = match self.input.instance(at, Body::new(body)) {
+        let body = Body::new(std::mem::replace(&mut request.body, RequestBody::Empty), &reply);
+        let responder = Responder::new(reply);
+        let input = match self.input.instance(at, body) {
             Ok(input) => input,
             Err(error) => return self.failed(at, error.into(), &responder, None, asked),
         };
@@ -235,7 +257,7 @@ impl Tools {
             }
             match self.send_part(at, &part, length, responder) {
                 Sent::Taken => line.offered(),
-                Sent::Unwanted | Sent::Discarded => return Ok(()),
+                Sent::Unwanted | Sent::Overdue | Sent::Discarded => return Ok(()),
                 faulty => return outcome(faulty),
             }
         }
@@ -343,6 +365,13 @@ impl Tools {
             tracing::info!("interpreter {number}: {method} {uri}: {fault}");
             return;
         }
+        if responder.is_overdue(at) || failure.is_timeout(at, &self.support) {
+            // Answered and logged when its time was up. What is told here is where that found it.
+            responder.fail(at, Fault::Overdue);
+            let (what, report) = failure.told(at, &self.support);
+            tracing::info!("interpreter {number}: {method} {uri}: {what} after its --timeout\n{report}");
+            return;
+        }
         let client_left = responder.lost_client(at);
         if client_left && failure.is_only_the_client() {
             responder.fail(at, Fault::Client(BodyError::ClientLeft));
@@ -397,7 +426,7 @@ fn close<'a>(at: Attached<'a>, parts: &Object<'a>) -> Result<(), Failure<'a>> {
 /// What the end of a body was to its responder.
 fn outcome<'a>(sent: Sent) -> Result<(), Failure<'a>> {
     match sent {
-        Sent::Taken | Sent::Unwanted | Sent::Discarded => Ok(()),
+        Sent::Taken | Sent::Unwanted | Sent::Overdue | Sent::Discarded => Ok(()),
         Sent::Beyond => {
             let what = "response body is longer than its Content-Length, and was cut";
             Err(Failure::broke(Clause::ContentLength, what))

@@ -5,10 +5,12 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
 use http::{HeaderMap, HeaderName, Method, Version};
 
+use crate::census::Identity;
 use crate::config::VERSION;
 use crate::exchange::{Client, Connection, Request, Scheme};
 use crate::interp::{AsPython, Attached, Kept, Object, PythonError, Truth};
@@ -25,12 +27,13 @@ const REPEATED: usize = 256;
 /// What an interpreter tells its application about where it runs.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Surroundings {
-    /// Number of the interpreter, from 0.
-    pub(super) place: usize,
+    pub(super) identity: Identity,
     /// Another thread may call the same application object at the same time.
     pub(super) multithread: Truth,
     /// An equivalent application object may be called at the same time elsewhere.
     pub(super) multiprocess: Truth,
+    /// How long it may take for a request.
+    pub(super) request_timeout: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -224,7 +227,14 @@ impl Environ {
         set("wsgi.run_once", &at.boolean(Truth::False))?;
         set("wsgi.input_terminated", &at.boolean(Truth::True))?;
         set("wsgi.file_wrapper", file_wrapper)?;
-        set("chaussette.interpreter", &at.int(isize::try_from(surroundings.place).unwrap_or(isize::MAX))?)?;
+        set(
+            "chaussette.interpreter",
+            &at.int(isize::try_from(surroundings.identity.place).unwrap_or(isize::MAX))?,
+        )?;
+        let timeout = surroundings
+            .request_timeout
+            .map_or_else(|| Ok(at.none()), |limit| at.float(limit.as_secs_f64()))?;
+        set("chaussette.request_timeout", &timeout)?;
         let (keys, values) = (Keys::new(at)?, Values::new(at)?);
         // The keys that each request sets are there already, so that its copy of the template need not grow.
         for key in keys.of_each_request() {

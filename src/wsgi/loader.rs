@@ -1,12 +1,16 @@
 //! How a WSGI application comes to life: an interpreter, our support module in it, the import.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crate::application::{Ended, Home, Invitation, LoadError, Loaded, Loader, NotLoaded};
+use crate::census::{Identity, Overdue};
 use crate::interp::{Attached, Departure, Interpreter, Kept, Object, PythonError, Residence, Truth};
 use crate::wsgi::application::{Place, Tools, WsgiApplication};
 use crate::wsgi::dict::Surroundings;
 use crate::wsgi::failure::report;
+use crate::wsgi::interrupt;
 
 /// What each load needs to know.
 #[derive(Debug)]
@@ -21,17 +25,44 @@ pub struct Settings {
     pub home: Home,
     pub multithread: Truth,
     pub multiprocess: Truth,
+    /// How long the application may take for a request.
+    pub request_timeout: Option<Duration>,
 }
 
 /// Loads the application that [`Settings`] name.
 #[derive(Debug)]
 pub struct WsgiLoader {
     settings: Arc<Settings>,
+    /// Whether one of its interpreters has told of what was loaded otherwise than usual.
+    told: AtomicBool,
 }
 
 impl WsgiLoader {
     pub fn new(settings: Settings) -> Self {
-        Self { settings: Arc::new(settings) }
+        Self { settings: Arc::new(settings), told: AtomicBool::new(false) }
+    }
+
+    /// Imports the application into a new interpreter.
+    fn import(&self, at: Attached<'_>, identity: Identity) -> Result<(Tools, String), LoadError> {
+        let settings = &self.settings;
+        let support =
+            prepare(at, settings, identity).map_err(|error| LoadError::Interpreter(error.message()))?;
+        let kept = support.keep();
+        let loaded = import(at, settings, &kept).and_then(|application| {
+            let name = application.display();
+            let tools = Tools::new(at, application, kept.get(at), surroundings(settings, identity))?;
+            Ok((tools, name))
+        });
+        let outcome = loaded.map_err(|error| load_error(at, &kept, &error));
+        if !self.told.swap(true, Ordering::Relaxed) {
+            notice(at, &kept);
+        }
+        if outcome.is_err() {
+            // This thread leaves the interpreter next. What this call could say is about nothing that matters now.
+            let _ = at.attribute(&kept, c"leave_thread").and_then(|leave| at.call(&leave, &[]));
+        }
+        kept.release(at);
+        outcome
     }
 }
 
@@ -39,7 +70,7 @@ impl Loader for WsgiLoader {
     type Application = WsgiApplication;
     type Invitation = WsgiInvitation;
 
-    fn load(&self, place: usize) -> Result<Loaded<Self>, NotLoaded> {
+    fn load(&self, identity: Identity) -> Result<Loaded<Self>, NotLoaded> {
         let settings = &self.settings;
         let interpreter = match settings.home {
             Home::OwnGil => Interpreter::own_gil(),
@@ -47,8 +78,8 @@ impl Loader for WsgiLoader {
         };
         let mut interpreter = interpreter.map_err(|error| LoadError::Interpreter(error.to_string()))?;
         let residence = interpreter.residence().map_err(|error| LoadError::Interpreter(error.to_string()))?;
-        let invitation = WsgiInvitation { residence, place, settings: Arc::clone(settings) };
-        match interpreter.attach(|at| load(at, settings, place)) {
+        let invitation = WsgiInvitation { residence, identity, settings: Arc::clone(settings) };
+        match interpreter.attach(|at| self.import(at, identity)) {
             Ok((tools, name)) => {
                 let application = WsgiApplication::new(Place::Home(interpreter), tools);
                 Ok(Loaded { application, invitation, name })
@@ -57,7 +88,8 @@ impl Loader for WsgiLoader {
                 let ended = match interpreter.end_if_alone() {
                     Departure::Ended => Ended::Cleanly,
                     Departure::Abandoned { threads } => Ended::Abandoned(format!(
-                        "interpreter {place} is left as it is: {threads} of its threads still run"
+                        "interpreter {} is left as it is: {threads} of its threads still run",
+                        identity.number
                     )),
                 };
                 Err(NotLoaded { error, ended })
@@ -66,11 +98,11 @@ impl Loader for WsgiLoader {
     }
 }
 
-/// What a further thread of a slot needs to serve the application loaded there.
+/// What a further thread of an interpreter needs to serve the application loaded there.
 #[derive(Debug, Clone)]
 pub struct WsgiInvitation {
     residence: Residence,
-    place: usize,
+    identity: Identity,
     settings: Arc<Settings>,
 }
 
@@ -83,7 +115,7 @@ impl Invitation for WsgiInvitation {
             let support = at.import(c"chaussette._interpreter")?;
             at.call(&at.attribute(&support, c"adopt_thread")?, &[])?;
             let application = at.attribute(&support, c"application")?;
-            Tools::new(at, application, support, surroundings(&self.settings, self.place))
+            Tools::new(at, application, support, surroundings(&self.settings, self.identity))
                 .map_err(|error| PythonFailure(error.message()))
         });
         match tools {
@@ -92,6 +124,20 @@ impl Invitation for WsgiInvitation {
                 state.leave();
                 Err(LoadError::Interpreter(message))
             }
+        }
+    }
+
+    fn interrupt(self, overdue: &Overdue) {
+        match self.residence.enter() {
+            Ok(mut state) => {
+                if let Err(PythonFailure(message)) =
+                    state.attach(|at| interrupt::interrupt(at, overdue).map_err(Into::into))
+                {
+                    tracing::warn!("{}: cannot be interrupted: {message}", overdue.name());
+                }
+                state.leave();
+            }
+            Err(error) => tracing::warn!("{}: cannot be interrupted: {error}", overdue.name()),
         }
     }
 }
@@ -105,30 +151,21 @@ impl From<PythonError<'_>> for PythonFailure {
     }
 }
 
-fn surroundings(settings: &Settings, place: usize) -> Surroundings {
-    Surroundings { place, multithread: settings.multithread, multiprocess: settings.multiprocess }
-}
-
-fn load(at: Attached<'_>, settings: &Settings, place: usize) -> Result<(Tools, String), LoadError> {
-    let support = prepare(at, settings).map_err(|error| LoadError::Interpreter(error.message()))?;
-    let kept = support.keep();
-    let loaded = import(at, settings, &kept).and_then(|application| {
-        let name = application.display();
-        let tools = Tools::new(at, application, kept.get(at), surroundings(settings, place))?;
-        Ok((tools, name))
-    });
-    let outcome = loaded.map_err(|error| load_error(at, &kept, &error));
-    notice(at, &kept, place);
-    if outcome.is_err() {
-        // This thread leaves the interpreter next. What this call could say is about nothing that matters now.
-        let _ = at.attribute(&kept, c"leave_thread").and_then(|leave| at.call(&leave, &[]));
+fn surroundings(settings: &Settings, identity: Identity) -> Surroundings {
+    Surroundings {
+        identity,
+        multithread: settings.multithread,
+        multiprocess: settings.multiprocess,
+        request_timeout: settings.request_timeout,
     }
-    kept.release(at);
-    outcome
 }
 
-/// Gives a new interpreter its path, its arguments and our support module.
-fn prepare<'a>(at: Attached<'a>, settings: &Settings) -> Result<Object<'a>, PythonError<'a>> {
+/// Gives a new interpreter its path, its arguments, its number and our support module.
+fn prepare<'a>(
+    at: Attached<'a>,
+    settings: &Settings,
+    identity: Identity,
+) -> Result<Object<'a>, PythonError<'a>> {
     let list = |texts: &[String]| {
         texts.iter().map(|text| at.str(text)).collect::<Result<Vec<_>, _>>().and_then(|items| at.list(items))
     };
@@ -139,6 +176,8 @@ fn prepare<'a>(at: Attached<'a>, settings: &Settings) -> Result<Object<'a>, Pyth
         at.set_attribute(&at.import(c"sys")?, c"path", &path)?;
     }
     let support = at.import(c"chaussette._interpreter")?;
+    let number = isize::try_from(identity.number).unwrap_or(isize::MAX);
+    at.set_attribute(&support, c"number", &at.int(number)?)?;
     let prepare = at.attribute(&support, c"prepare")?;
     at.call(&prepare, &[&list(&settings.path)?, &list(&settings.argv)?, &at.boolean(own)])?;
     Ok(support)
@@ -167,11 +206,8 @@ fn load_error<'a>(at: Attached<'a>, support: &Kept, error: &PythonError<'a>) -> 
     }
 }
 
-/// Says once a module what was loaded otherwise than usual; only interpreter 0 speaks for all.
-fn notice(at: Attached<'_>, support: &Kept, place: usize) {
-    if place != 0 {
-        return;
-    }
+/// Says once a module what was loaded otherwise than usual.
+fn notice(at: Attached<'_>, support: &Kept) {
     let names = |list| at.attribute(support, list).and_then(|list| texts(at, &list)).unwrap_or_default();
     for module in names(c"rescued") {
         tracing::info!(

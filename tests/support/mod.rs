@@ -90,12 +90,12 @@ impl Site {
     }
 
     fn serve(setup: Setup, listener: Listener, script: impl Fn(Exchange) + Send + Sync + 'static) -> Self {
-        let (dispatcher, queue) = queue(setup.workers, setup.capacity, Arc::new(Bell::default()));
+        let (dispatcher, queue) = queue(setup.capacity, Arc::new(Bell::default()));
         let script = Arc::new(script);
         for place in 0..setup.workers {
             let (queue, script) = (queue.clone(), Arc::clone(&script));
             let work = move || {
-                let mut seat = queue.seat(place);
+                let mut seat = queue.member().seat(Arc::default());
                 while let Some(exchange) = seat.wait() {
                     // What a worker's thread does with a panic is the worker's affair; here the next request goes on.
                     let _ = catch_unwind(AssertUnwindSafe(|| script(exchange)));

@@ -96,11 +96,18 @@ pub fn converse(script: &Script<'_>, application: &mut impl Application) -> Hear
 
 impl Site {
     fn new() -> Self {
-        let (dispatcher, queue) = queue(1, 64, Arc::new(Bell::default()));
+        let (dispatcher, queue) = queue(64, Arc::new(Bell::default()));
         let (drainer, token) = drain();
         let runtime = reactor(&dispatcher).expect("a reactor");
         let front = Door::new(FrontEnd::new(Vec::new(), dispatcher.clone(), super::limits(), token));
-        Self { runtime, front, dispatcher, seat: queue.seat(0), _queue: queue, _drainer: drainer }
+        Self {
+            runtime,
+            front,
+            dispatcher,
+            seat: queue.member().seat(Arc::default()),
+            _queue: queue,
+            _drainer: drainer,
+        }
     }
 
     fn converse(&mut self, script: &Script<'_>, application: &mut impl Application) -> Heard {
