@@ -17,7 +17,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::bell::{Bell, Ringer};
 use crate::census::{self, Counters, Desk};
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Service};
 
 /// Requests handed over at once at most, within one turn of the reactor. 32: see [`crate::bell`].
 const BATCH: usize = 32;
@@ -330,7 +330,9 @@ impl Seat {
     }
 
     fn open(&self, Waiting { exchange, since }: Waiting, now: Instant) -> Exchange {
-        self.desk.open(&exchange, now, now.saturating_duration_since(since));
+        let queued = now.saturating_duration_since(since);
+        exchange.reply.served_by(Service { interpreter: self.desk.number(), queued });
+        self.desk.open(&exchange, now, queued);
         exchange
     }
 

@@ -3,13 +3,14 @@
 //! Knows the halves by their traits only: it cannot tell Python from a fake. Decides no exit status text and
 //! prints nothing but log lines.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
+use crate::access::{AccessLog, Lines};
 use crate::application::{Home, LoadError, Loader};
 use crate::bell::Bell;
 use crate::census::{Command, Commands, Orders, Outcome, Roster};
@@ -19,8 +20,8 @@ use crate::dispatch::{self, Dispatcher, WorkQueue};
 use crate::http::control::Control;
 use crate::http::{self, FrontEnd};
 use crate::listener::Listener;
-use crate::logging;
-use crate::shutdown::{Ask, Drainer, Signals, drain};
+use crate::logging::{self, LogFile};
+use crate::shutdown::{Ask, Drainer, Signals, drain, on_reopen};
 use crate::supervisor::{Crew, Ready, Supervisor, Toll};
 
 /// What is kept of `--graceful-timeout` for ending the interpreters after the last reply. 2 s: a Django
@@ -95,9 +96,10 @@ impl Stopped {
 
 /// Runs the server until it is told to stop.
 pub fn run<W: Workplace>(config: &Config, workplace: &W) -> Stopped {
-    if let Err(error) = logging::init(config.logs.level, &config.logs.output) {
-        return Stopped::unlogged(&format!("chaussette: error: {error}"));
-    }
+    let (log, access) = match logs(config) {
+        Ok(logs) => logs,
+        Err(error) => return Stopped::unlogged(&format!("chaussette: error: {error}")),
+    };
     for notice in &config.notices {
         tracing::warn!("{notice}");
     }
@@ -111,7 +113,17 @@ pub fn run<W: Workplace>(config: &Config, workplace: &W) -> Stopped {
     let (dispatcher, queue) = dispatch::queue(config.workers.queue, Arc::new(Bell::default()));
     match http::reactor(&dispatcher) {
         Ok(reactor) => {
-            let stopped = reactor.block_on(live(config, workplace, &plans, (dispatcher, queue)));
+            let lines = access.as_ref().map(AccessLog::lines);
+            let reopening = {
+                let _entered = reactor.enter();
+                reopen_on_signal(log, lines.clone())
+            };
+            if let Err(error) = reopening {
+                logging::critical(format_args!("cannot watch signals: {error}"));
+                return Stopped::orderly(ExitStatus::Internal);
+            }
+            let server = (dispatcher, queue);
+            let stopped = reactor.block_on(live(config, workplace, &plans, (server, lines)));
             // A thread that still reads a file for a client that is gone is not waited for.
             reactor.shutdown_background();
             stopped
@@ -123,11 +135,29 @@ pub fn run<W: Workplace>(config: &Config, workplace: &W) -> Stopped {
     }
 }
 
+/// Opens both logs.
+fn logs(config: &Config) -> io::Result<(LogFile, Option<AccessLog>)> {
+    let log = logging::init(config.logs.level, &config.logs.output)?;
+    let access = config.access.as_ref().map(|access| AccessLog::open(&access.output, access.format));
+    Ok((log, access.transpose()?))
+}
+
+/// USR1 comes when their files were renamed.
+fn reopen_on_signal(log: LogFile, access: Option<Lines>) -> io::Result<()> {
+    on_reopen(move || {
+        if let Err(error) = log.reopen() {
+            tracing::error!("{error}; the old one is written on");
+        }
+        access.iter().for_each(Lines::reopen);
+        tracing::info!("log files reopened");
+    })
+}
+
 async fn live<W: Workplace>(
     config: &Config,
     workplace: &W,
     plans: &[Plan],
-    (dispatcher, queue): (Dispatcher, WorkQueue),
+    ((dispatcher, queue), lines): ((Dispatcher, WorkQueue), Option<Lines>),
 ) -> Stopped {
     let listeners = match adopt(config) {
         Ok(listeners) => listeners,
@@ -166,7 +196,9 @@ async fn live<W: Workplace>(
     announce(&listeners, plan, workplace.threading(), &ready);
 
     let (drainer, drain) = drain();
-    let front_end = FrontEnd::new(listeners, dispatcher, config.limits, drain).behind(config.proxies.clone());
+    let front_end = FrontEnd::new(listeners, dispatcher, config.limits, drain)
+        .behind(config.proxies.clone())
+        .logging(lines);
     let stopping = (&drainer, &roster);
     let deadline = serve(front_end, &mut asks, stopping, config.life.graceful_timeout).await;
 

@@ -14,6 +14,8 @@ use crate::exchange::{Client, Exchange};
 /// One per serving thread, owned by its seat at the queue.
 #[derive(Debug, Default)]
 pub struct Desk {
+    /// Of the interpreter that it stands in.
+    number: u64,
     /// As CPython knows it; 0 until it is told.
     thread: AtomicU64,
     entry: Mutex<Option<Entry>>,
@@ -54,6 +56,17 @@ pub enum Closed {
 }
 
 impl Desk {
+    /// In the interpreter of this number.
+    #[must_use]
+    pub fn of(number: u64) -> Self {
+        Self { number, ..Self::default() }
+    }
+
+    /// The number of the interpreter that it stands in.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Its thread, as CPython knows it, says that it serves here.
     pub fn sit(&self, thread: u64) {
         self.thread.store(thread, Ordering::Relaxed);

@@ -11,7 +11,7 @@ mod reply;
 pub use body::{BodyError, BodyReader, BodySender, ReaderGone, RequestBody, body_channel};
 pub use reply::{
     Answer, ChunkReader, FileRange, Missing, NoReader, Reply, ReplyBody, Response, ResponseBody,
-    ResponseHead, Unsent,
+    ResponseHead, Service, Unsent, Witness,
 };
 
 use std::net::IpAddr;

@@ -23,7 +23,7 @@ use super::request::{TOO_LARGE, frame, prepare};
 use super::response::{Aborted, Asked, Reply, build, for_version, from_fault, refuse, unavailable};
 use super::socket::Socket;
 use super::wire::Wire;
-use super::{Front, Limits, preface};
+use super::{Front, Limits, access, preface};
 use crate::config::ProxyProtocol;
 use crate::dispatch::Refused;
 use crate::exchange::{self, BodyError, Connection, Exchange, Missing};
@@ -45,8 +45,9 @@ pub(super) async fn serve(socket: Socket, connection: Arc<Connection>, front: Ar
     while minder.await_request(&mut wire).await {
         let service = service_fn(|request| {
             let version = request.version();
+            let logged = access::begin(&request, &connection, &front, &link);
             let answer = answer(request, Arc::clone(&connection), Arc::clone(&front), Arc::clone(&link));
-            async move { answer.await.map(|reply| for_version(version, reply)) }
+            async move { answer.await.map(|reply| logged.answered(for_version(version, reply))) }
         });
         // Boxed, so that a connection that sleeps is small.
         let mut conversation = Box::new(front.protocol.serve_connection(wire, service));
@@ -233,6 +234,9 @@ async fn answer(
         return Ok(refuse(refusal, &link));
     }
     let connection = attribute(&mut parts.headers, connection, &front.proxies);
+    if front.access.is_some() {
+        link.note(|line| line.client = connection.client.address());
+    }
     let (body, pump) = match gather(incoming, &front).await {
         Ok(gathered) => gathered,
         Err(error) => return refuse_body(&error, &link),
@@ -267,7 +271,12 @@ async fn answer(
         Version::HTTP_10 => {}
         _ => link.aside.hint(headers),
     };
-    match answer.response(left, hint).await {
+    let witness = front.access.as_ref().map(|_| answer.witness());
+    let response = answer.response(left, hint).await;
+    if let Some(witness) = witness {
+        link.note(|line| line.service = witness.service());
+    }
+    match response {
         Ok(response) => Ok(build(response, asked, &link)),
         Err(Missing::NeverTaken) => Ok(unavailable(&link)),
         Err(Missing::Failed(fault)) => from_fault(&fault, &asked, &link),

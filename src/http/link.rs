@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use super::Limits;
 use super::aside::Aside;
 use super::refusal::Refusal;
+use crate::access::{Entry, Line};
 
 /// How long a client may take to read a refusal before the connection is closed under it, and how long an
 /// unread request body is taken in after its answer. 2 s: several round trips on a bad line.
@@ -152,8 +153,10 @@ struct Turn {
     served: u64,
     /// What the next head that hyper sees stands for.
     refusal: Option<Refusal>,
-    /// The target as it was sent, where hyper is given another.
+    /// The target as it was sent, where hyper is given another; of a refusal, the first line that came.
     target: Option<Bytes>,
+    /// The request in the access log, while its answer is under way.
+    entry: Option<Entry>,
     draining: Option<Instant>,
     reset: bool,
     /// There is no hyper now.
@@ -187,6 +190,7 @@ impl Link {
                 served: 0,
                 refusal: None,
                 target: None,
+                entry: None,
                 draining: None,
                 reset: false,
                 asleep: true,
@@ -246,9 +250,9 @@ impl Link {
         turn.awaited = Some((Awaited::Request, Instant::now()));
     }
 
-    /// hyper is given a head that stands for this refusal.
-    pub(super) fn refuse(&self, refusal: Refusal) {
-        self.open(None);
+    /// hyper is given a head that stands for this refusal of what began with `line`.
+    pub(super) fn refuse(&self, refusal: Refusal, line: Option<Bytes>) {
+        self.open(line);
         self.turn.lock().refusal = Some(refusal);
     }
 
@@ -287,6 +291,9 @@ impl Link {
             Answer::Given => {
                 let now = Instant::now();
                 turn.answer = Answer::None;
+                if let Some(entry) = turn.entry.take() {
+                    entry.complete();
+                }
                 match after {
                     Exchange::Unread => turn.unread = Some(now),
                     Exchange::None | Exchange::Open => turn.awaited = Some((Awaited::Request, now)),
@@ -312,9 +319,24 @@ impl Link {
         self.turn.lock().refusal.take()
     }
 
-    /// The response is wholly in hyper's hands.
-    pub(super) fn given(&self) {
+    /// The request is in the access log.
+    pub(super) fn log(&self, entry: Entry) {
+        self.turn.lock().entry = Some(entry);
+    }
+
+    /// Notes there what has become known.
+    pub(super) fn note(&self, note: impl FnOnce(&mut Line)) {
+        if let Some(entry) = &mut self.turn.lock().entry {
+            entry.note(note);
+        }
+    }
+
+    /// The response is wholly in hyper's hands, `counted` bytes of its body having been counted.
+    pub(super) fn given(&self, counted: u64) {
         let mut turn = self.turn.lock();
+        if let Some(entry) = &mut turn.entry {
+            entry.note(|line| line.bytes += counted);
+        }
         if turn.answer == Answer::Due {
             turn.answer = Answer::Given;
             self.awaits_flush.store(true, Ordering::Relaxed);
@@ -339,6 +361,15 @@ impl Link {
 
     pub(super) fn take_target(&self) -> Option<Bytes> {
         self.turn.lock().target.take()
+    }
+
+    /// The target as it was sent, where hyper is given another. An error: what is refused, as it began.
+    pub(super) fn sent(&self) -> Result<Option<Bytes>, Bytes> {
+        let turn = self.turn.lock();
+        match turn.refusal {
+            Some(_) => Err(turn.target.clone().unwrap_or_default()),
+            None => Ok(turn.target.clone()),
+        }
     }
 
     /// Bytes of the request's body that are still to come, as far as its length says.
