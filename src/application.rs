@@ -2,7 +2,7 @@
 //!
 //! Knows neither HTTP nor Python. Fakes in `tests/support` stand behind the same traits.
 
-use crate::census::Identity;
+use crate::census::{Identity, Overdue, Thread};
 use crate::exchange::Exchange;
 
 /// An application on the thread that serves it. Not `Send`: it is born, serves and ends there.
@@ -11,8 +11,8 @@ pub trait Application {
     /// One attachment to an interpreter serves the whole batch.
     fn serve(&mut self, first: Exchange, line: &mut dyn Line);
 
-    /// This thread's id, as whoever interrupts it from outside must name it.
-    fn thread(&self) -> u64;
+    /// This thread, as whoever interrupts it from outside must name it.
+    fn thread(&self) -> Thread;
 
     /// Ends it on its own thread. For the thread that loaded the application, all guests have ended.
     fn end(self) -> Ended;
@@ -22,6 +22,10 @@ pub trait Application {
 pub trait Line {
     /// The next request, if one waits already. The reply before it is on its way.
     fn next(&mut self) -> Option<Exchange>;
+
+    /// Whether a request was interrupted from outside since this was asked last: then what was raised may be
+    /// pending in this thread, and is nobody's any more.
+    fn was_interrupted(&mut self) -> bool;
 
     /// A part of a reply was sent and the application goes on: the front end is told when it is time.
     fn offered(&mut self);
@@ -66,11 +70,15 @@ pub struct Loaded<L: Loader> {
 }
 
 /// Lets another thread serve an application that is loaded already.
-pub trait Invitation: Clone + Send + 'static {
+pub trait Invitation: Clone + std::fmt::Debug + Send + 'static {
     type Application: Application;
 
     /// Called on the guest's own thread.
     fn join(self) -> Result<Self::Application, LoadError>;
+
+    /// Tells where a thread is whose request has taken too long, and raises an exception in it. Called on a thread
+    /// of its own, which may have to wait for the interpreter for ever.
+    fn interrupt(self, overdue: &Overdue);
 }
 
 /// A load that failed, and what is left of it.
@@ -101,7 +109,32 @@ pub enum LoadError {
         chain: Vec<String>,
         report: String,
     },
+    /// It was loaded, but failed the request of `--warmup`.
+    #[error("{0}")]
+    WarmUp(String),
     /// No interpreter could be made.
     #[error("{0}")]
     Interpreter(String),
+    /// The server was told to stop meanwhile.
+    #[error("the server was told to stop")]
+    Unwanted,
+}
+
+impl LoadError {
+    /// As it continues a line that ends in a colon.
+    #[must_use]
+    pub fn told(&self) -> String {
+        match self {
+            Self::Refused { extension, chain, report } => format!(
+                " extension module {extension} refuses interpreters with their own GIL (imported through {}): use \
+                 --isolation main, or a release of it that supports them\n{report}",
+                chain.join(" > "),
+            ),
+            // A traceback begins on a line of its own; one line stays one line.
+            Self::Application { report } if report.contains('\n') => format!("\n{report}"),
+            Self::Application { report } => format!(" {report}"),
+            Self::WarmUp(message) | Self::Interpreter(message) => format!(" {message}"),
+            Self::Unwanted => format!(" {self}"),
+        }
+    }
 }

@@ -7,6 +7,7 @@
 mod commands;
 mod desk;
 pub mod metrics;
+mod overdue;
 mod record;
 mod resident;
 mod roster;
@@ -15,7 +16,8 @@ pub mod table;
 mod view;
 
 pub use commands::{Commands, Order, Orders};
-pub use desk::{Closed, Desk, Entry};
+pub use desk::{Closed, Desk, Entry, Thread};
+pub use overdue::{Access, Overdue};
 pub use record::{Identity, Record, Visit};
 pub use resident::resident;
 pub use roster::{Counters, ReloadState, Roster, Whole};

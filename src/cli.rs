@@ -5,8 +5,10 @@
 //! starts nothing, but asks another process for its census. Rule: a mistake is told in one line that names the option, the value and the cure.
 
 mod control;
+mod lives;
 mod proxies;
 mod sockets;
+mod timeouts;
 mod values;
 
 use std::env::split_paths;
@@ -21,8 +23,10 @@ use clap::{Args, Parser};
 
 use self::control::ControlArgs;
 pub use self::control::{Form, Question};
+use self::lives::LivesArgs;
 use self::proxies::ProxyArgs;
 use self::sockets::SocketArgs;
+use self::timeouts::TimeoutArgs;
 use self::values::{AddressFamily, Interpreters, Seconds, StreamOnly};
 use crate::config::{
     self, Access, AccessFormat, AccessOutput, AppForm, Config, Hooks, Isolation, Life, Limits, LogLevel,
@@ -49,6 +53,8 @@ pub enum ExitStatus {
     Socket = 5,
     /// Ended with interpreters that were stuck.
     Stuck = 70,
+    /// It has grown beyond `--max-growth`: EX_TEMPFAIL, to be started again.
+    Grown = 75,
 }
 
 impl ExitStatus {
@@ -103,6 +109,8 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
         line.sockets.resolve(line.compatible.address_family, env).map_err(|mistake| usage(&mistake))?;
     let (proxies, odd) = line.proxies.resolve().map_err(|mistake| usage(&mistake))?;
     notices.extend(odd);
+    let workers = line.workers.resolve(line.limits.queue, &line.lives).map_err(|mistake| usage(&mistake))?;
+    let lives = line.lives.resolve().map_err(|mistake| usage(&mistake))?;
     Ok(Config {
         argv0,
         application: line.application,
@@ -117,8 +125,10 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
             .collect(),
         sockets,
         backlog: line.sockets.backlog,
-        workers: line.workers.resolve(line.limits.queue),
+        timeouts: line.timeouts.resolve(),
+        workers,
         life: Life { graceful_timeout: line.life.graceful_timeout.0 },
+        lives,
         limits: line.limits.resolve(),
         proxies,
         control: line.control.control,
@@ -158,6 +168,10 @@ struct Line {
     workers: WorkerArgs,
     #[command(flatten)]
     life: LifeArgs,
+    #[command(flatten)]
+    timeouts: TimeoutArgs,
+    #[command(flatten)]
+    lives: LivesArgs,
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
@@ -262,16 +276,12 @@ struct CompatibleArgs {
 }
 
 impl WorkerArgs {
-    fn resolve(&self, queue: usize) -> Workers {
-        Workers {
-            interpreters: match self.interpreters {
-                Interpreters::Auto => Workers::auto_interpreters(),
-                Interpreters::Count(count) => count,
-            },
-            threads: self.threads,
-            isolation: self.isolation,
-            queue,
-        }
+    fn resolve(&self, queue: usize, lives: &LivesArgs) -> Result<Workers, String> {
+        let (interpreters, bounds) = match self.interpreters {
+            Interpreters::Auto => lives.around(Workers::auto_interpreters())?,
+            Interpreters::Count(count) => (count, lives.bounds(count)?),
+        };
+        Ok(Workers { interpreters, threads: self.threads, isolation: self.isolation, queue, bounds })
     }
 }
 

@@ -12,10 +12,14 @@ use std::str::FromStr;
 use std::time::Duration;
 
 mod control;
+mod lives;
 mod proxies;
+mod timeouts;
 
 pub use self::control::ControlAddress;
+pub use self::lives::{Bounds, DEFAULT_JITTER_SHARE, Lives};
 pub use self::proxies::{ForwardedHeader, ForwardedHeaders, Proxies, ProxyProtocol, Trusted, Unbelieved};
+pub use self::timeouts::{DEFAULT_QUEUE_TIMEOUT, DEFAULT_TIMEOUT_GRACE, Timeouts};
 
 /// This release, as Python spells it (PEP 440): Cargo's own spelling is another.
 pub const VERSION: &str = "2.0.0a1";
@@ -90,6 +94,10 @@ pub struct Config {
     pub workers: Workers,
     /// Deadlines of the process.
     pub life: Life,
+    /// Deadlines of requests.
+    pub timeouts: Timeouts,
+    /// When interpreters are replaced.
+    pub lives: Lives,
     /// What a client may ask for.
     pub limits: Limits,
     /// Whose word on a request's origin is believed.
@@ -128,6 +136,8 @@ pub struct Workers {
     pub isolation: Isolation,
     /// Requests that may wait for a free worker, all interpreters together. At least one.
     pub queue: usize,
+    /// How many interpreters there may be while it runs.
+    pub bounds: Bounds,
 }
 
 impl Workers {
@@ -142,8 +152,10 @@ impl Workers {
 
 impl Default for Workers {
     fn default() -> Self {
+        let interpreters = Self::auto_interpreters();
         Self {
-            interpreters: Self::auto_interpreters(),
+            interpreters,
+            bounds: Bounds::around(interpreters),
             threads: DEFAULT_THREADS,
             isolation: Isolation::default(),
             queue: DEFAULT_QUEUE,

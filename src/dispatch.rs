@@ -14,9 +14,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
+use tokio::sync::Notify;
 
 use crate::bell::{Bell, Ringer};
-use crate::census::{self, Counters, Desk};
+use crate::census::{self, Closed, Counters, Desk};
 use crate::exchange::{Exchange, Service};
 
 /// Requests handed over at once at most, within one turn of the reactor. 32: see [`crate::bell`].
@@ -25,9 +26,11 @@ const BATCH: usize = 32;
 /// A queue that holds `capacity` waiting requests at most.
 pub fn queue(capacity: usize, bell: Arc<Bell>) -> (Dispatcher, WorkQueue) {
     let shared = Arc::new(Shared {
-        state: Mutex::new(State { waiting: VecDeque::new(), idle: VecDeque::new(), closed: false }),
+        state: Mutex::new(State { waiting: VecDeque::new(), idle: VecDeque::new(), seats: 0, closed: false }),
         capacity,
         bell,
+        watched: AtomicBool::new(false),
+        stirred: Notify::new(),
         counters: Counters::default(),
     });
     (
@@ -42,6 +45,9 @@ struct Shared {
     /// Requests that may wait; those being served do not count.
     capacity: usize,
     bell: Arc<Bell>,
+    /// Whoever watches the time knows that there is something to watch. Written by the reactor's thread only.
+    watched: AtomicBool,
+    stirred: Notify,
     counters: Counters,
 }
 
@@ -50,6 +56,8 @@ struct State {
     waiting: VecDeque<Waiting>,
     /// Seats asleep, longest idle first: taking from the front is round-robin among the free.
     idle: VecDeque<Arc<Bed>>,
+    /// All seats there are.
+    seats: usize,
     closed: bool,
 }
 
@@ -156,6 +164,30 @@ impl Dispatcher {
         }
         drop(state);
         self.shared.bell.stir();
+        if !self.shared.watched.load(Ordering::Relaxed) {
+            self.shared.watched.store(true, Ordering::Relaxed);
+            self.shared.stirred.notify_one();
+        }
+    }
+
+    /// Waits for the first request after [`Dispatcher::rest`], or for the end of one that was interrupted. For the
+    /// one who watches the time.
+    pub async fn stirred(&self) {
+        self.shared.stirred.notified().await;
+    }
+
+    /// There is nothing to watch until the next request: none waits, and no worker is busy but for `known` ones.
+    /// False: there is.
+    pub fn rest(&self, known: usize) -> bool {
+        let state = self.shared.state.lock();
+        let rests = state.waiting.is_empty() && state.seats.saturating_sub(state.idle.len()) <= known;
+        self.shared.watched.store(!rests, Ordering::Relaxed);
+        rests
+    }
+
+    /// Since when the request that has waited longest has done so.
+    pub fn oldest(&self) -> Option<Instant> {
+        self.shared.state.lock().waiting.front().map(|waiting| waiting.since)
     }
 
     /// Requests waiting for a worker.
@@ -241,6 +273,10 @@ impl WorkQueue {
         waiting.len()
     }
 
+    pub fn bell(&self) -> &Arc<Bell> {
+        &self.shared.bell
+    }
+
     /// How full it is, and how long the oldest request has waited.
     pub fn gauge(&self, now: Instant) -> census::Queue {
         let state = self.shared.state.lock();
@@ -269,7 +305,8 @@ impl Member {
     /// A seat for one of its workers, which writes down at `desk` what it has in hand.
     #[must_use]
     pub fn seat(&self, desk: Arc<Desk>) -> Seat {
-        let state = self.shared.state.lock();
+        let mut state = self.shared.state.lock();
+        state.seats += 1;
         self.crew.wakes();
         drop(state);
         Seat {
@@ -277,6 +314,7 @@ impl Member {
             bed: Arc::new(Bed { crew: Arc::clone(&self.crew), called: Condvar::new() }),
             ringer: Ringer::new(),
             desk,
+            closed: Closed::Undisturbed,
         }
     }
 
@@ -305,6 +343,8 @@ pub struct Seat {
     bed: Arc<Bed>,
     ringer: Ringer,
     desk: Arc<Desk>,
+    /// How the requests since the last call of [`Seat::was_interrupted`] were left.
+    closed: Closed,
 }
 
 impl Seat {
@@ -322,18 +362,32 @@ impl Seat {
                 Some(self.open(waiting, now))
             }
             None => {
-                self.desk.close(now);
+                let closed = self.desk.close(now);
+                self.note(closed);
                 self.ringer.rest(&self.shared.bell, now);
                 None
             }
         }
     }
 
-    fn open(&self, Waiting { exchange, since }: Waiting, now: Instant) -> Exchange {
+    fn open(&mut self, Waiting { exchange, since }: Waiting, now: Instant) -> Exchange {
         let queued = now.saturating_duration_since(since);
         exchange.reply.served_by(Service { interpreter: self.desk.number(), queued });
-        self.desk.open(&exchange, now, queued);
+        let closed = self.desk.open(&exchange, now, queued);
+        self.note(closed);
         exchange
+    }
+
+    fn note(&mut self, closed: Closed) {
+        if closed == Closed::Interrupted {
+            self.closed = closed;
+            self.shared.stirred.notify_one();
+        }
+    }
+
+    /// Whether a request was interrupted from outside since this was asked last. What was raised may be pending.
+    pub fn was_interrupted(&mut self) -> bool {
+        std::mem::replace(&mut self.closed, Closed::Undisturbed) == Closed::Interrupted
     }
 
     /// A part of a reply was left for the reactor: rings when it is time.
@@ -345,7 +399,8 @@ impl Seat {
     /// call it attached.
     pub fn wait(&mut self) -> Option<Exchange> {
         let now = Instant::now();
-        self.desk.close(now);
+        let closed = self.desk.close(now);
+        self.note(closed);
         self.ringer.rest(&self.shared.bell, now);
         let mut state = self.shared.state.lock();
         let waiting = loop {
@@ -381,7 +436,8 @@ impl Drop for Seat {
         let now = Instant::now();
         self.desk.close(now);
         self.ringer.rest(&self.shared.bell, now);
-        let state = self.shared.state.lock();
+        let mut state = self.shared.state.lock();
+        state.seats = state.seats.saturating_sub(1);
         self.bed.crew.sleeps();
         drop(state);
     }

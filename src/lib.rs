@@ -3,7 +3,7 @@
 //! Modules in reading order, the left half of the hourglass first:
 //! [`cli`] and [`config`] say what is wanted; [`server`] is the life of the process on one page;
 //! [`listener`] adopts the socket; [`http`] reads requests; [`exchange`] is the waist; [`dispatch`] and
-//! [`bell`] hand over and back; [`application`] is the seam; [`worker`] and [`supervisor`] mind the threads;
+//! [`bell`] hand over and back; [`application`] is the seam; [`worker`], [`supervisor`] and [`watch`] mind the threads;
 //! [`logging`] and [`access`] write the two logs;
 //! `wsgi` is PEP 3333; `interp` is CPython; `pymodule` joins the halves.
 
@@ -25,5 +25,6 @@ mod pymodule;
 pub mod server;
 pub mod shutdown;
 pub mod supervisor;
+pub mod watch;
 pub mod worker;
 pub mod wsgi;

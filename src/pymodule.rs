@@ -107,6 +107,7 @@ impl Workplace for MainInterpreter {
             // Interpreters with their own GIL share no objects: to an application its siblings are what
             // other processes are, and PEP 3333's flag is how it learns that its memory is not the only one.
             multiprocess: Truth::from(plan.home == Home::OwnGil && plan.crew.slots > 1),
+            request_timeout: config.timeouts.request,
         })
     }
 

@@ -3,14 +3,18 @@
 //! Knows the halves by their traits only: it cannot tell Python from a fake. Decides no exit status text and
 //! prints nothing but log lines.
 
-use std::io::{self, Write as _};
+mod logs;
+
+use std::io::Write as _;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use crate::access::{AccessLog, Lines};
+use self::logs::Logs;
+use crate::access::Lines;
 use crate::application::{Home, LoadError, Loader};
 use crate::bell::Bell;
 use crate::census::{Command, Commands, Orders, Outcome, Roster};
@@ -20,9 +24,10 @@ use crate::dispatch::{self, Dispatcher, WorkQueue};
 use crate::http::control::Control;
 use crate::http::{self, FrontEnd};
 use crate::listener::Listener;
-use crate::logging::{self, LogFile};
-use crate::shutdown::{Ask, Drainer, Signals, drain, on_reopen};
-use crate::supervisor::{Crew, Ready, Supervisor, Toll};
+use crate::logging;
+use crate::shutdown::{Ask, Drainer, Signals, drain};
+use crate::supervisor::{Crew, Ready, Replacement, Supervisor, Terms, Toll, Why};
+use crate::watch::{Stock, Watch};
 
 /// What is kept of `--graceful-timeout` for ending the interpreters after the last reply. 2 s: a Django
 /// interpreter ends in 0.1 s; its exit handlers may flush something.
@@ -96,7 +101,7 @@ impl Stopped {
 
 /// Runs the server until it is told to stop.
 pub fn run<W: Workplace>(config: &Config, workplace: &W) -> Stopped {
-    let (log, access) = match logs(config) {
+    let logs = match Logs::open(config) {
         Ok(logs) => logs,
         Err(error) => return Stopped::unlogged(&format!("chaussette: error: {error}")),
     };
@@ -113,12 +118,8 @@ pub fn run<W: Workplace>(config: &Config, workplace: &W) -> Stopped {
     let (dispatcher, queue) = dispatch::queue(config.workers.queue, Arc::new(Bell::default()));
     match http::reactor(&dispatcher) {
         Ok(reactor) => {
-            let lines = access.as_ref().map(AccessLog::lines);
-            let reopening = {
-                let _entered = reactor.enter();
-                reopen_on_signal(log, lines.clone())
-            };
-            if let Err(error) = reopening {
+            let lines = logs.lines();
+            if let Err(error) = logs.reopen_on_signal(&reactor) {
                 logging::critical(format_args!("cannot watch signals: {error}"));
                 return Stopped::orderly(ExitStatus::Internal);
             }
@@ -135,24 +136,6 @@ pub fn run<W: Workplace>(config: &Config, workplace: &W) -> Stopped {
     }
 }
 
-/// Opens both logs.
-fn logs(config: &Config) -> io::Result<(LogFile, Option<AccessLog>)> {
-    let log = logging::init(config.logs.level, &config.logs.output)?;
-    let access = config.access.as_ref().map(|access| AccessLog::open(&access.output, access.format));
-    Ok((log, access.transpose()?))
-}
-
-/// USR1 comes when their files were renamed.
-fn reopen_on_signal(log: LogFile, access: Option<Lines>) -> io::Result<()> {
-    on_reopen(move || {
-        if let Err(error) = log.reopen() {
-            tracing::error!("{error}; the old one is written on");
-        }
-        access.iter().for_each(Lines::reopen);
-        tracing::info!("log files reopened");
-    })
-}
-
 async fn live<W: Workplace>(
     config: &Config,
     workplace: &W,
@@ -163,7 +146,7 @@ async fn live<W: Workplace>(
         Ok(listeners) => listeners,
         Err(stopped) => return stopped,
     };
-    let signals = match Signals::install() {
+    let mut signals = match Signals::install() {
         Ok(signals) => signals,
         Err(error) => {
             logging::critical(format_args!("cannot watch signals: {error}"));
@@ -176,12 +159,11 @@ async fn live<W: Workplace>(
         Ok(control) => control,
         Err(stopped) => return stopped,
     };
-    let mut asks = Asks { signals, orders: Some(orders) };
+    let mut early = Early::default();
     let started = tokio::select! {
-        started = start(config, workplace, plans, (&queue, &roster)) => started,
-        _ = told_to_stop(&mut asks) => {
-            tracing::info!("stopped while the application was being loaded");
-            return Stopped::at_once(ExitStatus::Stopped);
+        started = start(config, workplace, plans, (queue, roster.clone(), orders)) => started,
+        () = early.told_to_stop(&mut signals) => {
+            return stopped_while_loading();
         }
     };
     let (mut supervisor, plan, ready) = match started {
@@ -194,17 +176,21 @@ async fn live<W: Workplace>(
         return stopped;
     }
     announce(&listeners, plan, workplace.threading(), &ready);
+    early.commands.drain(..).for_each(|command| tell(&supervisor.obey(command)));
 
     let (drainer, drain) = drain();
+    let stock = stock(config, plan);
+    let watch = Watch::new(config.timeouts, stock, dispatcher.clone(), roster.clone(), supervisor.reports());
+    tokio::spawn(watch.run());
     let front_end = FrontEnd::new(listeners, dispatcher, config.limits, drain)
         .behind(config.proxies.clone())
         .logging(lines);
-    let stopping = (&drainer, &roster);
-    let deadline = serve(front_end, &mut asks, stopping, config.life.graceful_timeout).await;
+    let graceful = config.life.graceful_timeout;
+    let (why, deadline) = serve(front_end, &mut supervisor, &mut signals, &drainer, graceful).await;
 
     let toll = tokio::select! {
-        toll = supervisor.drain(&queue, deadline) => toll,
-        () = told_to_hurry(&mut asks.signals) => supervisor.drain(&queue, Instant::now()).await,
+        toll = supervisor.drain(deadline) => toll,
+        () = told_to_hurry(&mut signals) => supervisor.drain(Instant::now()).await,
     };
     let post = config.hooks.post.as_deref();
     let hooked = if toll.stuck > 0 && plan.home == Home::Main {
@@ -216,7 +202,36 @@ async fn live<W: Workplace>(
     } else {
         hook(config, workplace, post)
     };
-    ended(toll, hooked)
+    let stopped = ended(why, toll, hooked);
+    // What a plan that was given up has left behind counts, too.
+    if roster.records().is_empty() { stopped } else { Stopped { leave: Leave::AtOnce, ..stopped } }
+}
+
+/// What was asked for by signals while the application was being loaded.
+#[derive(Debug, Default)]
+struct Early {
+    commands: Vec<Command>,
+}
+
+impl Early {
+    /// Keeps what can be obeyed later. Some interpreters may have read the code that a HUP tells to be old.
+    async fn told_to_stop(&mut self, signals: &mut Signals) {
+        loop {
+            match signals.next().await {
+                Ask::Change(command) => self.commands.push(command),
+                Ask::Ignored(name) => tracing::warn!("{name} has no effect: ignored"),
+                Ask::Graceful | Ask::Quick => return,
+            }
+        }
+    }
+}
+
+/// What became of a signal.
+fn tell(outcome: &Outcome) {
+    match outcome {
+        Outcome::Accepted(what) | Outcome::Unchanged(what) => tracing::info!("{what}"),
+        Outcome::Refused(why) => tracing::error!("cannot obey the signal: {why}"),
+    }
 }
 
 /// Opens every socket, or says which one cannot be had.
@@ -263,23 +278,26 @@ async fn start<W: Workplace>(
     config: &Config,
     workplace: &W,
     plans: &[Plan],
-    (queue, roster): (&WorkQueue, &Roster),
-) -> Result<(Supervisor, Plan, Ready), Stopped> {
+    (queue, roster, orders): (WorkQueue, Roster, Orders),
+) -> Result<(Supervisor<W::Loader>, Plan, Ready), Stopped> {
     let mut plans = plans.iter().copied().peekable();
+    let mut orders = orders;
     while let Some(plan) = plans.next() {
-        let slots = plan.crew.slots;
-        roster.tell(|whole| (whole.wanted, whole.least, whole.most) = (slots, slots, slots));
         let loader = workplace.loader(config, plan);
-        let mut supervisor =
-            Supervisor::start(plan.crew, loader, queue, roster.clone()).map_err(|error| {
-                tracing::error!("cannot start the threads of {} interpreters: {error}", plan.crew.slots);
-                Stopped::at_once(ExitStatus::Internal)
-            })?;
+        let joints = (queue.clone(), roster.clone(), orders);
+        let mut supervisor = Supervisor::start(terms(config, plan), loader, joints).map_err(|error| {
+            tracing::error!("cannot start the threads of {} interpreters: {error}", plan.crew.slots);
+            Stopped::at_once(ExitStatus::Internal)
+        })?;
         let error = match supervisor.ready().await {
             Ok(ready) => return Ok((supervisor, plan, ready)),
             Err(error) => error,
         };
-        let toll = supervisor.dismiss(Instant::now() + config.life.graceful_timeout.min(ENDING)).await;
+        if matches!(error, LoadError::Unwanted) {
+            return Err(stopped_while_loading());
+        }
+        let deadline = Instant::now() + config.life.graceful_timeout.min(ENDING);
+        let (toll, unused) = supervisor.give_up(deadline).await;
         match (&error, plans.peek()) {
             (LoadError::Refused { extension, chain, .. }, Some(next)) => {
                 tracing::warn!(
@@ -288,29 +306,46 @@ async fn start<W: Workplace>(
                     chain.join(" > "),
                     count(next.crew.threads, "thread"),
                 );
+                orders = unused;
             }
-            _ => return Err(not_loaded(config, &error, toll)),
+            _ => {
+                let told = error.told();
+                logging::critical(format_args!("cannot load application {}:{told}", config.application));
+                let leave = if toll.abandoned + toll.stuck > 0 { Leave::AtOnce } else { Leave::Orderly };
+                return Err(Stopped { status: ExitStatus::Load, leave });
+            }
         }
     }
     Err(Stopped::orderly(ExitStatus::Internal))
 }
 
-fn not_loaded(config: &Config, error: &LoadError, toll: Toll) -> Stopped {
-    let application = &config.application;
-    let reason = match error {
-        LoadError::Refused { extension, chain, report } => format!(
-            " extension module {extension} refuses interpreters with their own GIL (imported through {}): use \
-             --isolation main, or a release of it that supports them\n{report}",
-            chain.join(" > "),
-        ),
-        // A traceback begins on a line of its own; one line stays one line.
-        LoadError::Application { report } if report.contains('\n') => format!("\n{report}"),
-        LoadError::Application { report } => format!(" {report}"),
-        LoadError::Interpreter(message) => format!(" {message}"),
-    };
-    logging::critical(format_args!("cannot load application {application}:{reason}"));
-    let leave = if toll.abandoned + toll.stuck > 0 { Leave::AtOnce } else { Leave::Orderly };
-    Stopped { status: ExitStatus::Load, leave }
+/// Whatever is being imported is not waited for.
+fn stopped_while_loading() -> Stopped {
+    tracing::info!("stopped while the application was being loaded");
+    Stopped::at_once(ExitStatus::Stopped)
+}
+
+fn terms(config: &Config, plan: Plan) -> Terms {
+    Terms {
+        crew: plan.crew,
+        bounds: config.workers.bounds,
+        lives: config.lives.clone(),
+        replacement: match plan.home {
+            Home::OwnGil => Replacement::Possible,
+            Home::Main => Replacement::Impossible,
+        },
+        graceful: config.life.graceful_timeout,
+        most_stuck: stock(config, plan).most_stuck,
+    }
+}
+
+/// What a stuck thread means here.
+fn stock(config: &Config, plan: Plan) -> Stock {
+    let Crew { slots, threads } = plan.crew;
+    let replaceable = plan.home == Home::OwnGil;
+    let half = if replaceable { slots / 2 } else { threads / 2 };
+    let most_stuck = config.timeouts.most_stuck.map_or(half.max(1), NonZeroUsize::get);
+    Stock { threads, replaceable, most_stuck }
 }
 
 /// The three lines of Chaussette 1.3, then readiness.
@@ -334,74 +369,60 @@ fn count(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
-/// Serves until told to stop, then until the last reply is out or the time is up. Returns when the
-/// interpreters must have ended.
-async fn serve(
+/// Serves until the process must end, then until the last reply is out or the time is up. Returns why, and when
+/// the interpreters must have ended.
+async fn serve<L: Loader>(
     front_end: FrontEnd,
-    asks: &mut Asks,
-    (drainer, roster): (&Drainer, &Roster),
+    supervisor: &mut Supervisor<L>,
+    signals: &mut Signals,
+    drainer: &Drainer,
     graceful: Duration,
-) -> Instant {
+) -> (Why, Instant) {
     let mut serving = std::pin::pin!(front_end.serve());
-    let ask = tokio::select! {
+    let (why, ask) = tokio::select! {
         failed = &mut serving => {
             tracing::error!("the front end ended by itself: {failed:?}");
-            return Instant::now() + QUICK;
+            return (Why::Told, Instant::now() + QUICK);
         }
-        ask = told_to_stop(asks) => ask,
+        end = told_to_end(supervisor, signals) => end,
     };
-    roster.tell(|whole| whole.stopping = true);
+    supervisor.stop();
     if ask == Ask::Graceful {
         tracing::info!("stopping: requests in flight have {} s", graceful.as_secs_f64());
         drainer.drain();
         let deadline = Instant::now() + graceful;
         tokio::select! {
-            _ = &mut serving => return deadline,
-            () = told_to_hurry(&mut asks.signals) => {}
+            _ = &mut serving => return (why, deadline),
+            () = told_to_hurry(signals) => {}
+            // Answers those who still ask; ends never.
+            _ = supervisor.run() => {}
             () = tokio::time::sleep_until(deadline - ENDING.min(graceful / 2)) => {
                 tracing::warn!("requests are still in flight: their connections are closed");
                 drainer.quick();
                 let _ = serving.await;
-                return deadline;
+                return (why, deadline);
             }
         }
     }
     tracing::info!("stopping at once");
     drainer.quick();
     let _ = serving.await;
-    Instant::now() + QUICK
+    (why, Instant::now() + QUICK)
 }
 
-/// Who can ask for something while the process lives.
-struct Asks {
-    signals: Signals,
-    /// None once it stops: whoever commands then is told so.
-    orders: Option<Orders>,
-}
-
-async fn told_to_stop(asks: &mut Asks) -> Ask {
-    let Asks { signals, orders } = asks;
-    let order = async |orders: &mut Option<Orders>| match orders {
-        Some(orders) => orders.next().await,
-        None => std::future::pending().await,
-    };
-    let ask = loop {
-        tokio::select! {
-            asked = signals.next() => match asked {
-                Ask::Ignored(name) => tracing::warn!("{name} has no effect: ignored"),
-                stop => break stop,
-            },
-            Some(order) = order(orders) => match order.command {
-                Command::Stop => {
-                    order.answer(Outcome::Accepted("stopping".to_owned()));
-                    break Ask::Graceful;
-                }
-                _ => order.answer(Outcome::Refused("interpreters are not replaced yet: restart the process".to_owned())),
-            },
+/// Minds the interpreters, and obeys signals, until it is time to end.
+async fn told_to_end<L: Loader>(supervisor: &mut Supervisor<L>, signals: &mut Signals) -> (Why, Ask) {
+    loop {
+        let ask = tokio::select! {
+            why = supervisor.run() => return (why, Ask::Graceful),
+            ask = signals.next() => ask,
+        };
+        match ask {
+            Ask::Change(command) => tell(&supervisor.obey(command)),
+            Ask::Ignored(name) => tracing::warn!("{name} has no effect: ignored"),
+            Ask::Graceful | Ask::Quick => return (Why::Told, ask),
         }
-    };
-    *orders = None;
-    ask
+    }
 }
 
 async fn told_to_hurry(signals: &mut Signals) {
@@ -424,7 +445,7 @@ fn hook_failed(name: &str, message: &str) -> Stopped {
     Stopped::at_once(ExitStatus::Internal)
 }
 
-fn ended(toll: Toll, hooked: Result<(), Stopped>) -> Stopped {
+fn ended(why: Why, toll: Toll, hooked: Result<(), Stopped>) -> Stopped {
     let Toll { ended, abandoned, stuck } = toll;
     if stuck > 0 {
         logging::critical(format_args!(
@@ -434,8 +455,15 @@ fn ended(toll: Toll, hooked: Result<(), Stopped>) -> Stopped {
         return Stopped::at_once(ExitStatus::Stuck);
     }
     tracing::info!("stopped: {} ended", count(ended, "interpreter"));
-    if let Err(stopped) = hooked {
-        return stopped;
+    let status = match why {
+        Why::Told => ExitStatus::Stopped,
+        Why::Exhausted => ExitStatus::Failing,
+        Why::Stuck => ExitStatus::Stuck,
+        Why::Grown => ExitStatus::Grown,
+    };
+    match hooked {
+        Err(stopped) => stopped,
+        Ok(()) if abandoned > 0 => Stopped::at_once(status),
+        Ok(()) => Stopped::orderly(status),
     }
-    if abandoned > 0 { Stopped::at_once(ExitStatus::Stopped) } else { Stopped::orderly(ExitStatus::Stopped) }
 }

@@ -1,4 +1,4 @@
-//! How the process learns that it must end, and how its parts learn it.
+//! How the process learns what is asked of it by signals, and how its parts learn that it ends.
 //!
 //! Owns the signal handlers and the drain token. Turns each signal into an [`Ask`] for `server`,
 //! which alone decides, and spreads the decision as a [`Drain`]. Knows neither HTTP nor Python.
@@ -11,6 +11,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
+use crate::census::Command;
+
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ask {
@@ -18,6 +20,8 @@ pub enum Ask {
     Graceful,
     /// End now: QUIT, or TERM or INT once more.
     Quick,
+    /// Another crew: HUP, TTIN, TTOU.
+    Change(Command),
     /// A signal, by name, that has no meaning yet but would end the process if nobody listened.
     Ignored(&'static str),
 }
@@ -67,10 +71,10 @@ impl Signals {
             _ = self.quit.recv() => Ask::Quick,
             _ = self.term.recv() => self.stop(),
             _ = self.int.recv() => self.stop(),
-            _ = self.hup.recv() => Ask::Ignored("SIGHUP"),
+            _ = self.hup.recv() => Ask::Change(Command::Reload),
             _ = self.usr2.recv() => Ask::Ignored("SIGUSR2"),
-            _ = self.ttin.recv() => Ask::Ignored("SIGTTIN"),
-            _ = self.ttou.recv() => Ask::Ignored("SIGTTOU"),
+            _ = self.ttin.recv() => Ask::Change(Command::More),
+            _ = self.ttou.recv() => Ask::Change(Command::Fewer),
         }
     }
 

@@ -1,28 +1,64 @@
-//! N slots: started, watched, drained. Knows neither HTTP nor Python.
+//! N interpreters: started, watched, replaced, drained. Knows neither HTTP nor Python.
 //!
-//! Owns the slots' threads through their reports. Each wait has a deadline; what has not ended by then is
-//! counted and left to the end of the process.
+//! Owns the interpreters' lives through their handles and reports, and decides how many there are. Each wait has a
+//! deadline; what has not ended by then is counted and left to the end of the process. What to do next is decided
+//! in one place, `plan`, from what there is: a command, a report or a deadline only changes that.
+
+mod backoff;
+mod growth;
+mod hear;
+mod life;
+mod obey;
+mod plan;
+mod reload;
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, timeout_at};
 
+use self::backoff::BackOff;
+use self::growth::Growth;
+use self::life::{Life, Phase};
+use self::plan::{Aim, Step};
+use self::reload::Reload;
 use crate::application::{Ended, LoadError, Loader};
-use crate::census::{Record, Roster, Stage};
-use crate::dispatch::{Member, WorkQueue};
-use crate::worker::{Life, Report};
+use crate::census::{Command, Orders, Outcome, Reason, Roster};
+use crate::config::{Bounds, Lives};
+use crate::dispatch::WorkQueue;
+use crate::worker::{self, Handle, Report, WarmUp};
 
-/// How many slots there are, and on how many threads each serves.
+/// How many interpreters there are, and on how many threads each serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Crew {
     pub slots: usize,
     pub threads: usize,
 }
 
-/// How the slots ended.
+/// What holds for all interpreters of a run.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    pub crew: Crew,
+    pub bounds: Bounds,
+    pub lives: Lives,
+    pub replacement: Replacement,
+    /// How long one that is dismissed may take for what it has in hand, and to end.
+    pub graceful: Duration,
+    /// Stuck ones, beyond which the process must be started again.
+    pub most_stuck: usize,
+}
+
+/// Whether an interpreter can be replaced by a new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replacement {
+    Possible,
+    /// The application lives in the main interpreter, of which there is one.
+    Impossible,
+}
+
+/// How the interpreters ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Toll {
     pub ended: usize,
@@ -32,123 +68,422 @@ pub struct Toll {
     pub stuck: usize,
 }
 
-#[derive(Debug)]
-pub struct Supervisor {
-    lives: Vec<(Arc<Record>, Member)>,
-    reports: UnboundedReceiver<Report>,
-    roster: Roster,
-}
-
-/// All slots serve.
+/// As many serve as are wanted.
 #[derive(Debug)]
 pub struct Ready {
     /// The application's name for itself.
     pub name: String,
-    /// From start to the last slot's readiness.
+    /// From start to the last one's readiness.
     pub took: Duration,
 }
 
-impl Supervisor {
+/// Why the process must end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// It was asked to.
+    Told,
+    /// Nothing serves, and nothing can be loaded.
+    Exhausted,
+    /// Too many are stuck.
+    Stuck,
+    /// It has taken too much memory.
+    Grown,
+}
+
+#[derive(Debug)]
+pub struct Supervisor<L> {
+    terms: Terms,
+    loader: Arc<L>,
+    queue: WorkQueue,
+    roster: Roster,
+    orders: Orders,
+    lives: Vec<Life>,
+    reports: UnboundedReceiver<Report>,
+    reporting: UnboundedSender<Report>,
+    state: State,
+}
+
+/// What is wanted, and how far it has come.
+#[derive(Debug)]
+struct State {
+    wanted: usize,
+    /// The reload whose code shall serve.
+    generation: u64,
+    /// Reloads that began.
+    reloads: u64,
+    reload: Option<Reload>,
+    back_off: BackOff,
+    /// What the last load that failed said.
+    complaint: Option<String>,
+    growth: Growth,
+    course: Course,
+    /// Threads are stuck in whose place none can serve.
+    exhausted: bool,
+    /// Ended since the end began.
+    ended: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Course {
+    Running,
+    Told,
+    Stopping,
+}
+
+impl<L: Loader> Supervisor<L> {
     /// Starts all interpreters at once.
-    pub fn start<L: Loader>(crew: Crew, loader: L, queue: &WorkQueue, roster: Roster) -> io::Result<Self> {
-        let (sender, reports) = unbounded_channel();
+    pub fn start(
+        terms: Terms,
+        loader: L,
+        (queue, roster, orders): (WorkQueue, Roster, Orders),
+    ) -> io::Result<Self> {
+        let (reporting, reports) = unbounded_channel();
+        let state = State {
+            wanted: terms.crew.slots,
+            generation: 0,
+            reloads: 0,
+            reload: None,
+            back_off: BackOff::default(),
+            complaint: None,
+            growth: Growth::since_now(None),
+            course: Course::Running,
+            exhausted: false,
+            ended: 0,
+        };
         let loader = Arc::new(loader);
-        let mut lives = Vec::new();
-        for _ in 0..crew.slots {
-            let (record, member) = (roster.register(0), queue.member());
-            lives.push((Arc::clone(&record), member.clone()));
-            Life {
-                record,
-                threads: crew.threads,
-                loader: Arc::clone(&loader),
-                member,
-                reports: sender.clone(),
-            }
-            .start()?;
+        let mut all =
+            Self { terms, loader, queue, roster, orders, lives: Vec::new(), reports, reporting, state };
+        for _ in 0..all.terms.crew.slots {
+            all.load()?;
         }
-        Ok(Self { lives, reports, roster })
+        all.tell();
+        Ok(all)
+    }
+
+    /// Where to report what happens to an interpreter.
+    pub fn reports(&self) -> UnboundedSender<Report> {
+        self.reporting.clone()
     }
 
     /// Waits until every interpreter serves. After the first failure the rest is not waited for.
     pub async fn ready(&mut self) -> Result<Ready, LoadError> {
         let began = Instant::now();
         let mut name = None;
-        while self.has(&[Stage::Loading]) {
-            match self.next().await {
-                Some(Report::Serving { number, name: given, took }) => {
-                    tracing::debug!("interpreter {number} serves after {:.3} s", took.as_secs_f64());
-                    name.get_or_insert(given);
+        while self.lives.iter().any(Life::is_loading) {
+            let report = tokio::select! {
+                Some(report) = self.reports.recv() => report,
+                Some(order) = self.orders.next() => {
+                    if order.command == Command::Stop {
+                        order.answer(Outcome::Accepted("stopping".to_owned()));
+                        return Err(LoadError::Unwanted);
+                    }
+                    order.answer(Outcome::Refused("the application is being loaded: ask again later".to_owned()));
+                    continue;
                 }
-                Some(Report::Failed { error, .. }) => return Err(error),
-                Some(Report::Ended { ended: Ended::Abandoned(why), .. }) => {
+            };
+            match &report {
+                Report::Ready { name: given, number, .. } => {
+                    name.get_or_insert(given.clone());
+                    let number = *number;
+                    self.hear(report);
+                    self.take(Step::Admit(number));
+                }
+                Report::Failed { error, .. } => {
+                    let error = error.clone();
+                    self.hear(report);
+                    return Err(error);
+                }
+                Report::Ended { ended: Ended::Abandoned(why), .. } => {
+                    let why = why.clone();
+                    self.hear(report);
                     return Err(LoadError::Interpreter(why));
                 }
-                Some(Report::Ending { .. } | Report::Ended { .. }) => {}
-                None => break,
+                _ => self.hear(report),
             }
         }
+        self.state.growth = Growth::since_now(self.terms.lives.max_growth);
         Ok(Ready { name: name.unwrap_or_default(), took: began.elapsed() })
     }
 
-    /// Lets every interpreter go and waits until all have ended, or `deadline`.
-    pub async fn drain(&mut self, queue: &WorkQueue, deadline: Instant) -> Toll {
-        queue.close();
-        self.end(deadline).await
+    /// Keeps as many serving as are wanted, until the process must end. Cancel-safe: what has happened is kept.
+    /// Once [`Supervisor::stop`] was called it only answers those who ask.
+    pub async fn run(&mut self) -> Why {
+        loop {
+            if let Some(why) = self.turn(Instant::now()) {
+                return why;
+            }
+            let alarm = self.alarm();
+            tokio::select! {
+                Some(report) = self.reports.recv() => self.hear(report),
+                Some(order) = self.orders.next() => {
+                    let outcome = self.obey(order.command);
+                    order.answer(outcome);
+                }
+                () = sleep_until(alarm) => {}
+            }
+        }
     }
 
-    /// The same, while the queue stays open for others.
-    pub async fn dismiss(&mut self, deadline: Instant) -> Toll {
-        self.lives.iter().for_each(|(_, member)| member.retire());
-        self.end(deadline).await
+    /// Does all that can be done now.
+    fn turn(&mut self, now: Instant) -> Option<Why> {
+        match self.state.course {
+            Course::Stopping => {
+                self.release();
+                return None;
+            }
+            Course::Told => return Some(Why::Told),
+            Course::Running => {}
+        }
+        self.look_at_clocks(now);
+        self.take_steps(now);
+        // Its end may be the next one's beginning.
+        self.conclude_reload(now);
+        self.take_steps(now);
+        self.tell();
+        self.verdict(now)
     }
 
-    async fn end(&mut self, deadline: Instant) -> Toll {
-        while self.has(&[Stage::Loading, Stage::Serving, Stage::Ending]) {
-            match timeout_at(deadline, self.next()).await {
-                Ok(Some(_)) => {}
+    fn take_steps(&mut self, now: Instant) {
+        while let Some(step) = plan::next(&self.seen(), self.aim(now)) {
+            self.take(step);
+        }
+    }
+
+    fn verdict(&mut self, now: Instant) -> Option<Why> {
+        let serves = |life: &Life| matches!(life.phase, Phase::Serving | Phase::Loading | Phase::Ready);
+        let stuck = self.lives.iter().filter(|life| life.phase == Phase::Stuck).count();
+        if stuck > self.terms.most_stuck {
+            tracing::error!("{stuck} interpreters are stuck in the application's code: the process must end");
+            return Some(Why::Stuck);
+        }
+        if self.state.exhausted {
+            return Some(Why::Stuck);
+        }
+        if self.state.back_off.is_enough() && !self.lives.iter().any(serves) {
+            tracing::error!("no interpreter serves, and none can be loaded: the process must end");
+            return Some(Why::Exhausted);
+        }
+        let grown = self.state.growth.excess(now)?;
+        tracing::warn!(
+            "the process has grown by {} MiB, more than --max-growth allows: it asks to be started again",
+            grown >> 20
+        );
+        Some(Why::Grown)
+    }
+
+    fn seen(&self) -> Vec<plan::Seen> {
+        self.lives.iter().map(Life::seen).collect()
+    }
+
+    fn aim(&self, now: Instant) -> Aim {
+        let possible = self.terms.replacement == Replacement::Possible;
+        Aim {
+            wanted: self.state.wanted,
+            generation: self.state.generation,
+            spares: if possible { self.terms.lives.spares } else { 0 },
+            loading: self.state.back_off.loading(now),
+        }
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Load => {
+                if let Err(error) = self.load() {
+                    self.failed(Instant::now(), &format!(" cannot start a thread: {error}"));
+                }
+            }
+            Step::Admit(number) => {
+                let Lives { max_lifetime, max_lifetime_jitter, .. } = &self.terms.lives;
+                let lifetime = max_lifetime
+                    .filter(|_| self.terms.replacement == Replacement::Possible)
+                    .map(|most| most + max_lifetime_jitter.mul_f64(fastrand::f64()));
+                if let Some(life) = self.life(number) {
+                    life.admit(lifetime);
+                }
+            }
+            Step::Dismiss(number, reason) => self.dismiss(number, reason),
+        }
+    }
+
+    /// Begins a life: its first thread, which loads the application.
+    fn load(&mut self) -> io::Result<()> {
+        let record = self.roster.register(self.state.generation);
+        let handle = Handle::new(record, self.queue.member());
+        let lives = &self.terms.lives;
+        let most = lives.max_requests.filter(|_| self.terms.replacement == Replacement::Possible);
+        let started = worker::Life {
+            handle: handle.clone(),
+            threads: self.terms.crew.threads,
+            loader: Arc::clone(&self.loader),
+            most: most.map(|most| most.get().saturating_add(fastrand::u64(0..=lives.max_requests_jitter))),
+            warmup: lives.warmup.as_ref().map(|target| WarmUp::new(target, self.queue.bell())),
+            reports: self.reporting.clone(),
+        }
+        .start();
+        match started {
+            Ok(_) => {
+                let (phase, began) = (Phase::Loading, Instant::now());
+                self.lives.push(Life { handle, phase, began, expires: None, worn: None });
+                Ok(())
+            }
+            Err(error) => {
+                self.roster.forget(&handle.record);
+                Err(error)
+            }
+        }
+    }
+
+    fn dismiss(&mut self, number: u64, reason: Reason) {
+        let graceful = self.terms.graceful;
+        let Some(life) = self.life(number) else { return };
+        let served = life.phase == Phase::Serving;
+        life.dismiss(graceful);
+        if served {
+            match reason {
+                Reason::Scale => tracing::info!("interpreter {number} ends: there are more than wanted"),
+                _ => tracing::info!("interpreter {number} is replaced: {}", reason.as_str()),
+            }
+            self.roster.tell(|whole| whole.count(reason));
+        }
+    }
+
+    fn life(&mut self, number: u64) -> Option<&mut Life> {
+        self.lives.iter_mut().find(|life| life.number() == number)
+    }
+
+    /// What has lasted long enough.
+    fn look_at_clocks(&mut self, now: Instant) {
+        for place in 0..self.lives.len() {
+            let Some(life) = self.lives.get_mut(place) else { return };
+            if life.deadline().is_none_or(|deadline| now < deadline) {
+                continue;
+            }
+            let number = life.number();
+            match life.phase {
+                Phase::Serving => life.worn = Some(Reason::Lifetime),
+                Phase::Draining { .. } => self.stuck(number),
+                Phase::Ending { .. } => {
+                    tracing::warn!(
+                        "interpreter {number} is left as it is: its threads or exit handlers have not ended in time"
+                    );
+                    life.give_up(Phase::Abandoned);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// When something changes by itself.
+    fn alarm(&self) -> Option<Instant> {
+        let now = Instant::now();
+        if self.state.course == Course::Stopping {
+            return None;
+        }
+        let reload = self.state.reload.as_ref().and_then(|reload| reload.patience_ends(self.terms.graceful));
+        let lives = self.lives.iter().filter_map(Life::deadline);
+        lives.chain(reload).chain(self.state.back_off.until(now)).chain(self.state.growth.look_at()).min()
+    }
+
+    /// Begins the end: nothing is replaced any more, and what does not serve yet never will.
+    pub fn stop(&mut self) {
+        if self.state.course == Course::Stopping {
+            return;
+        }
+        self.state.course = Course::Stopping;
+        if self.state.reload.is_some() {
+            self.fail_reload(" the server is stopping");
+        }
+        let graceful = self.terms.graceful;
+        for life in &mut self.lives {
+            if matches!(life.phase, Phase::Loading | Phase::Ready) {
+                life.dismiss(graceful);
+            }
+        }
+        self.release();
+        self.tell();
+    }
+
+    /// What waits while nobody serves any more is answered: 503.
+    fn release(&self) {
+        if !self.lives.iter().any(|life| life.phase == Phase::Serving) {
+            self.queue.close();
+            self.queue.discard();
+        }
+    }
+
+    /// Closes the queue and waits until all that serve have ended, or `deadline`.
+    pub async fn drain(&mut self, deadline: Instant) -> Toll {
+        self.stop();
+        self.queue.close();
+        self.release();
+        let awaited = |life: &Life| {
+            let left = matches!(life.phase, Phase::Unwanted | Phase::Stuck | Phase::Abandoned);
+            !left
+        };
+        self.wait_for(awaited, deadline).await
+    }
+
+    /// Lets all go and waits until they have ended, loading ones as well, while the queue stays open for others.
+    /// Gives the orders back, for who takes its place.
+    pub async fn give_up(mut self, deadline: Instant) -> (Toll, Orders) {
+        self.state.course = Course::Stopping;
+        let graceful = self.terms.graceful;
+        self.lives.iter_mut().for_each(|life| life.dismiss(graceful));
+        let toll = self.wait_for(|life| life.phase != Phase::Abandoned, deadline).await;
+        (toll, self.orders)
+    }
+
+    async fn wait_for(&mut self, awaited: impl Fn(&Life) -> bool, deadline: Instant) -> Toll {
+        while self.lives.iter().any(&awaited) {
+            match timeout_at(deadline, self.reports.recv()).await {
+                Ok(Some(report)) => self.hear(report),
                 Ok(None) | Err(_) => break,
             }
         }
-        let mut toll = Toll::default();
-        for (record, _) in &self.lives {
-            match record.stage() {
-                Stage::Ended => toll.ended += 1,
-                Stage::Ending => {
+        self.toll()
+    }
+
+    fn toll(&self) -> Toll {
+        let mut toll = Toll { ended: self.state.ended, ..Toll::default() };
+        for life in &self.lives {
+            match life.phase {
+                Phase::Serving | Phase::Draining { .. } | Phase::Stuck => toll.stuck += 1,
+                Phase::Ending { .. } => {
                     // Left, but nothing of a client's was lost.
                     toll.abandoned += 1;
                     tracing::warn!(
                         "interpreter {} is left as it is: its threads or exit handlers have not ended in time",
-                        record.number()
+                        life.number()
                     );
                 }
-                Stage::Abandoned => toll.abandoned += 1,
-                _ => toll.stuck += 1,
+                Phase::Loading | Phase::Ready | Phase::Unwanted | Phase::Abandoned => toll.abandoned += 1,
             }
         }
         toll
     }
 
-    fn has(&self, stages: &[Stage]) -> bool {
-        self.lives.iter().any(|(record, _)| stages.contains(&record.stage()))
-    }
-
-    /// Takes one report.
-    async fn next(&mut self) -> Option<Report> {
-        let report = self.reports.recv().await?;
-        if let Report::Failed { number, ended, .. } | Report::Ended { number, ended } = &report
-            && let Some(record) = self.roster.find(*number)
-        {
-            match ended {
-                Ended::Cleanly => {
-                    record.reach(Stage::Ended);
-                    self.roster.forget(&record);
-                }
-                Ended::Abandoned(why) => {
-                    record.reach(Stage::Abandoned);
-                    tracing::warn!("{why}");
-                }
+    /// Tells the census.
+    fn tell(&self) {
+        let (state, bounds) = (&self.state, self.terms.bounds);
+        self.roster.tell(|whole| {
+            whole.wanted = state.wanted;
+            (whole.least, whole.most) = match self.terms.replacement {
+                Replacement::Possible => (bounds.least.get(), bounds.most.get()),
+                Replacement::Impossible => (state.wanted, state.wanted),
+            };
+            whole.generation = state.reloads;
+            if let Some(reload) = &state.reload {
+                whole.reload = reload.state();
             }
-        }
-        Some(report)
+            whole.stopping = state.course != Course::Running;
+        });
+    }
+}
+
+/// Waits until then, or for ever.
+async fn sleep_until(alarm: Option<Instant>) {
+    match alarm {
+        Some(alarm) => tokio::time::sleep_until(alarm).await,
+        None => std::future::pending().await,
     }
 }

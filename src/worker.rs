@@ -1,7 +1,12 @@
 //! One OS thread serving one application, and how it reports.
 //!
-//! Owns the life of a thread at the queue: load or join, serve, end. Knows neither HTTP nor Python.
-//! Each thread ends or is reported: every step sends a [`Report`] to the supervisor.
+//! Owns the life of a thread at the queue: load or join, wait at the gate, serve, end. Knows neither HTTP nor
+//! Python. Each thread ends or is reported: every step sends a [`Report`] to the supervisor.
+
+mod gate;
+mod guests;
+mod warmup;
+mod wear;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -10,10 +15,13 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::application::{Application, Ended, Invitation, Line, LoadError, Loaded, Loader, NotLoaded};
+use self::gate::{Gate, Pass};
+use self::guests::Guests;
+pub use self::warmup::WarmUp;
+use self::wear::{Post, Wear};
+use crate::application::{Application, Ended, LoadError, Loaded, Loader, NotLoaded};
 use crate::census::{Record, Stage};
-use crate::dispatch::{Member, Seat};
-use crate::exchange::Exchange;
+use crate::dispatch::Member;
 
 /// Stack of a thread that runs Python. 16 MiB of address space, touched only as far as it is used: CPython
 /// 3.13 counts C recursion for big stacks and overflows on 2 MiB; 8 MiB is the least that held.
@@ -22,31 +30,72 @@ const STACK: usize = 16 * 1024 * 1024;
 /// What an interpreter's threads tell the supervisor, by its number.
 #[derive(Debug)]
 pub enum Report {
-    /// The application is loaded and its threads serve.
-    Serving { number: u64, name: String, took: Duration },
+    /// The application is loaded, and its threads wait for the word.
+    Ready { number: u64, name: String, took: Duration },
     /// It could not be loaded.
     Failed { number: u64, error: LoadError, ended: Ended },
+    /// It has served as many requests as it shall. It serves on.
+    Worn { number: u64 },
+    /// It does not come back from the application's code.
+    Stuck { number: u64 },
+    /// Threads do not come back from the application's code, and too few can take their place.
+    Exhausted,
     /// It takes no more requests and has none in hand; its exit handlers may take their time.
     Ending { number: u64 },
     /// All its threads are done.
     Ended { number: u64, ended: Ended },
 }
 
+/// What the supervisor holds of an interpreter.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    pub record: Arc<Record>,
+    member: Member,
+    gate: Arc<Gate>,
+}
+
+impl Handle {
+    #[must_use]
+    pub fn new(record: Arc<Record>, member: Member) -> Self {
+        Self { record, member, gate: Arc::default() }
+    }
+
+    /// Its threads take requests as soon as the application is loaded.
+    pub fn admit(&self) {
+        self.gate.say(Pass::Serve);
+    }
+
+    /// Its threads take no more requests, finish what they have and end.
+    pub fn retire(&self) {
+        self.gate.say(Pass::Leave);
+        self.member.retire();
+    }
+}
+
 /// What every thread of an interpreter needs.
 #[derive(Debug)]
 pub struct Life<L> {
-    pub record: Arc<Record>,
+    pub handle: Handle,
     /// Threads that serve, at least one.
     pub threads: usize,
     pub loader: Arc<L>,
-    pub member: Member,
+    /// After so many requests it is reported worn.
+    pub most: Option<u64>,
+    pub warmup: Option<WarmUp>,
     pub reports: UnboundedSender<Report>,
+}
+
+/// What serving takes.
+#[derive(Debug, Clone)]
+struct Work {
+    handle: Handle,
+    wear: Option<Arc<Wear>>,
 }
 
 impl<L: Loader> Life<L> {
     /// Starts the first thread, which loads the application and starts the others.
     pub fn start(self) -> std::io::Result<JoinHandle<()>> {
-        let number = self.record.number();
+        let number = self.handle.record.number();
         thread(&format!("interpreter-{number}"), move || {
             let reports = self.reports.clone();
             let report = catch_unwind(AssertUnwindSafe(|| self.live())).unwrap_or_else(|_| Report::Ended {
@@ -58,79 +107,63 @@ impl<L: Loader> Life<L> {
         })
     }
 
-    /// The life of an interpreter: load, serve, drain, end.
+    /// The life of an interpreter: load, warm up, serve, drain, end.
     fn live(self) -> Report {
-        let (record, number) = (&self.record, self.record.number());
-        let Loaded { application, invitation, name } = match self.loader.load(record.identity()) {
+        let Self { handle, threads, loader, most, warmup, reports } = self;
+        let (record, number) = (Arc::clone(&handle.record), handle.record.number());
+        let Loaded { mut application, invitation, name } = match loader.load(record.identity()) {
             Ok(loaded) => loaded,
             Err(NotLoaded { error, ended }) => return Report::Failed { number, error, ended },
         };
-        let guests = match self.invite(&invitation) {
-            Ok(guests) => guests,
-            Err(error) => {
-                tracing::warn!("interpreter {number} serves on fewer threads: cannot start one: {error}");
-                Vec::new()
-            }
-        };
-        let took = record.loaded();
-        record.reach(Stage::Serving);
-        let _ = self.reports.send(Report::Serving { number, name, took });
-        let application = serve(application, &self.member, record);
+        if let Some(Err(why)) = warmup.map(|warmup| warmup.run(&mut application)) {
+            record.close_door();
+            return Report::Failed { number, error: LoadError::WarmUp(why), ended: application.end() };
+        }
+        let wear = most.map(|most| Arc::new(Wear::new(number, most, reports.clone())));
+        let work = Work { handle, wear };
+        let guests = Guests::new(&work, invitation);
+        guests.invite_all(threads);
+        record.give_access(Box::new(Arc::clone(&guests)));
+        let _ = reports.send(Report::Ready { number, name, took: record.loaded() });
+        let application = work.serve(application);
         // Guests leave with this thread; one that is stuck keeps its interpreter from ending, and the
         // supervisor's deadline then speaks for both.
-        for guest in guests {
-            let _ = guest.join();
-        }
+        guests.join();
         record.reach(Stage::Ending);
-        let _ = self.reports.send(Report::Ending { number });
+        let _ = reports.send(Report::Ending { number });
         record.close_door();
+        // One that came in at the last moment leaves at once.
+        guests.join();
         Report::Ended { number, ended: application.end() }
     }
-
-    fn invite(&self, invitation: &L::Invitation) -> std::io::Result<Vec<JoinHandle<()>>> {
-        (1..self.threads).map(|guest| self.guest(guest, invitation.clone())).collect()
-    }
-
-    fn guest(&self, guest: usize, invitation: L::Invitation) -> std::io::Result<JoinHandle<()>> {
-        let (record, member) = (Arc::clone(&self.record), self.member.clone());
-        let number = record.number();
-        thread(&format!("interpreter-{number}.{guest}"), move || match invitation.join() {
-            Ok(application) => {
-                serve(application, &member, &record).end();
-            }
-            Err(error) => tracing::error!("interpreter {number}: thread {guest} cannot serve: {error}"),
-        })
-    }
 }
 
-fn thread(name: &str, life: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
-    Builder::new().name(name.to_owned()).stack_size(STACK).spawn(life)
-}
-
-/// Serves until the queue is closed and empty, or its interpreter retired. A panic costs one request, never the
-/// thread.
-fn serve<A: Application>(mut application: A, member: &Member, record: &Record) -> A {
-    let desk = record.desk();
-    desk.sit(application.thread());
-    let mut seat = member.seat(desk);
-    while let Some(exchange) = seat.wait() {
-        let served = catch_unwind(AssertUnwindSafe(|| application.serve(exchange, &mut seat)));
-        if served.is_err() {
-            tracing::error!(
-                "interpreter {}: the server panicked while serving a request; it goes on",
-                record.number()
-            );
+impl Work {
+    /// Waits for the word, then serves until the queue is closed and empty, or its interpreter retired. A panic
+    /// costs one request, never the thread.
+    fn serve<A: Application>(&self, mut application: A) -> A {
+        let Handle { record, member, gate } = &self.handle;
+        let desk = record.desk();
+        desk.sit(application.thread());
+        if gate.wait() == Pass::Leave {
+            return application;
         }
+        let mut post = Post::new(member.seat(desk), self.wear.clone());
+        while let Some(exchange) = post.wait() {
+            let served = catch_unwind(AssertUnwindSafe(|| application.serve(exchange, &mut post)));
+            if served.is_err() {
+                post.count();
+                tracing::error!(
+                    "interpreter {}: the server panicked while serving a request; it goes on",
+                    record.number()
+                );
+            }
+        }
+        application
     }
-    application
 }
 
-impl Line for Seat {
-    fn next(&mut self) -> Option<Exchange> {
-        self.take()
-    }
-
-    fn offered(&mut self) {
-        Seat::offered(self);
-    }
+/// A thread that may run Python.
+pub fn thread(name: &str, life: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
+    Builder::new().name(name.to_owned()).stack_size(STACK).spawn(life)
 }

@@ -1,15 +1,15 @@
 //! The command line: what words give which settings, and what is said of mistakes.
 
 use std::ffi::OsString;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use chaussette::cli::{ExitStatus, Form, Outcome, Question, main, parse};
 use chaussette::config::{
-    Access, AccessFormat, AccessOutput, Address, AppForm, Config, ControlAddress, Family, ForwardedHeader,
-    ForwardedHeaders, Hooks, Isolation, Life, Limits, LogLevel, LogOutput, Logs, Proxies, ProxyProtocol,
-    Trusted, Unbelieved, Workers,
+    Access, AccessFormat, AccessOutput, Address, AppForm, Bounds, Config, ControlAddress, Family,
+    ForwardedHeader, ForwardedHeaders, Hooks, Isolation, Life, Limits, Lives, LogLevel, LogOutput, Logs,
+    Proxies, ProxyProtocol, Timeouts, Trusted, Unbelieved, Workers,
 };
 
 fn argv(words: &str) -> Vec<OsString> {
@@ -48,6 +48,7 @@ fn two_sockets_for(pid: u32) -> impl Fn(&str) -> Option<OsString> {
 
 #[test]
 fn no_words_give_the_defaults() {
+    let two = NonZeroUsize::new(2).unwrap();
     let expected = Config {
         argv0: "/venv/bin/chaussette".to_owned(),
         application: "chaussette.util.hello_app".to_owned(),
@@ -61,8 +62,19 @@ fn no_words_give_the_defaults() {
             threads: NonZeroUsize::MIN,
             isolation: Isolation::Auto,
             queue: 1024,
+            bounds: Bounds {
+                least: NonZeroUsize::MIN,
+                most: std::thread::available_parallelism().unwrap().saturating_mul(two),
+            },
+        },
+        timeouts: Timeouts {
+            request: None,
+            grace: Duration::from_secs(5),
+            queue: Some(Duration::from_secs(60)),
+            most_stuck: None,
         },
         life: Life { graceful_timeout: Duration::from_secs(25) },
+        lives: Lives::default(),
         limits: Limits {
             max_body: Some(1 << 30),
             max_header_size: 32 * 1024,
@@ -90,7 +102,8 @@ fn no_words_give_the_defaults() {
 #[test]
 fn each_option_sets_its_setting() {
     let words = "--host ::1 --port 0 --backlog 5 --interpreters 3 --threads 4 --isolation own-gil --factory \
-        --queue 7 --graceful-timeout 0.5 --max-body 0 --max-header-size 8192 --max-headers 9 \
+        --queue 7 --graceful-timeout 0.5 --timeout 30 --timeout-grace 0.5 --queue-timeout 0 --max-stuck 3 --min-interpreters 2 --max-interpreters 5 --max-requests 100 \
+        --max-requests-jitter 7 --max-lifetime 3600 --spare --warmup http://example.org/health --max-growth 256 --max-body 0 --max-header-size 8192 --max-headers 9 \
         --header-timeout 1 --body-timeout 2 --min-rate 0 --keep-alive 0 --forwarded-allow-ips 10.1.2.3/8,unix \
         --forwarded-headers X-Forwarded-For,x-forwarded-proto --clear-untrusted-proxy-headers --proxy-protocol v2 \
         --control unix:/c --log-level debug --log-output /log --access-log - --access-log-format json \
@@ -108,8 +121,24 @@ fn each_option_sets_its_setting() {
             threads: NonZeroUsize::new(4).unwrap(),
             isolation: Isolation::OwnGil,
             queue: 7,
+            bounds: Bounds { least: NonZeroUsize::new(2).unwrap(), most: NonZeroUsize::new(5).unwrap() },
+        },
+        timeouts: Timeouts {
+            request: Some(Duration::from_secs(30)),
+            grace: Duration::from_millis(500),
+            queue: None,
+            most_stuck: NonZeroUsize::new(3),
         },
         life: Life { graceful_timeout: Duration::from_millis(500) },
+        lives: Lives {
+            max_requests: NonZeroU64::new(100),
+            max_requests_jitter: 7,
+            max_lifetime: Some(Duration::from_secs(3600)),
+            max_lifetime_jitter: Duration::from_secs(360),
+            spares: 1,
+            warmup: Some("http://example.org/health".parse().unwrap()),
+            max_growth: NonZeroU64::new(256 << 20),
+        },
         limits: Limits {
             max_body: None,
             max_header_size: 8192,
@@ -348,6 +377,27 @@ fn a_mistake_is_told_in_one_line_with_option_value_and_cure() {
             "--max-header-size 100",
             "--max-header-size 100: not a number of bytes: use 8192 to 16777216".to_owned(),
         ),
+        (
+            "--interpreters 2 --min-interpreters 3",
+            "--min-interpreters 3: there are 2 at the start: use --interpreters 3, or fewer here".to_owned(),
+        ),
+        (
+            "--interpreters 2 --max-interpreters 1",
+            "--max-interpreters 1: there are 2 at the start: use --interpreters 1, or more here".to_owned(),
+        ),
+        (
+            "--max-requests-jitter 1",
+            "--max-requests-jitter goes with --max-requests only".to_owned(),
+        ),
+        (
+            "--max-lifetime-jitter 1",
+            "--max-lifetime-jitter goes with --max-lifetime only".to_owned(),
+        ),
+        ("--max-requests x", "--max-requests x: not a number of requests: use digits only, 0 for never".to_owned()),
+        (
+            "--warmup health",
+            "--warmup health: not a path or an http URL: use /health, or http://example.org/health".to_owned(),
+        ),
         ("--max-headers 0", "--max-headers 0: not a number of header fields: use 1 to 10000".to_owned()),
         (
             "--forwarded-allow-ips 10.0.0.0/8,localhost",
@@ -434,6 +484,7 @@ fn help_groups_the_options_and_tells_their_defaults() {
         "Sockets:",
         "Workers:",
         "Life:",
+        "Timeouts:",
         "Limits:",
         "Proxies:",
         "Control:",

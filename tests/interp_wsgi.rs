@@ -19,7 +19,7 @@ use chaussette::exchange::{
 };
 use chaussette::exchange::{Response, ResponseBody, Scheme};
 use chaussette::interp::{Truth, embed};
-use chaussette::worker::{Life, Report};
+use chaussette::worker::{Handle, Life, Report};
 use chaussette::wsgi::{Settings, WsgiLoader};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -56,6 +56,7 @@ fn settings(mut path: Vec<String>, directory: &std::path::Path) -> Settings {
         home: Home::OwnGil,
         multithread: Truth::True,
         multiprocess: Truth::True,
+        request_timeout: None,
     }
 }
 
@@ -132,18 +133,14 @@ fn two_interpreters_are_born_serve_and_end() {
     let loader = Arc::new(WsgiLoader::new(settings(path, &directory)));
     let roster = Roster::new(work.clone());
     for _ in 0..2 {
-        let life = Life {
-            record: roster.register(0),
-            threads: 2,
-            loader: Arc::clone(&loader),
-            member: work.member(),
-            reports: sender.clone(),
-        };
-        life.start().unwrap();
+        let handle = Handle::new(roster.register(0), work.member());
+        handle.admit();
+        let (threads, loader, reports) = (2, Arc::clone(&loader), sender.clone());
+        Life { handle, threads, loader, most: None, warmup: None, reports }.start().unwrap();
     }
     for _ in 0..2 {
         let report = report(&mut reports);
-        assert!(matches!(report, Report::Serving { .. }), "{report:?}");
+        assert!(matches!(report, Report::Ready { .. }), "{report:?}");
     }
 
     // Both interpreters serve, each with its own module state.

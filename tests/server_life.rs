@@ -3,263 +3,19 @@
 //! Each test starts this binary once more as the server, over a scripted workplace, and minds it as a process
 //! manager would: by signals, its exit status and its log.
 
-use std::env;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+#[path = "support/minded.rs"]
+mod minded;
 
-use bytes::Bytes;
-use chaussette::application::{
-    Application, Ended, Home, Invitation, Line, LoadError, Loaded, Loader, NotLoaded,
-};
-use chaussette::census::Identity;
-use chaussette::cli;
-use chaussette::config::Config;
-use chaussette::exchange::{Exchange, ResponseHead};
-use chaussette::server::{Leave, Plan, Threading, Workplace, run};
-use rustix::process::{Pid, Signal, kill_process};
+use std::time::Instant;
 
-/// No wait of these tests takes longer, however busy the machine.
-const DEADLINE: Duration = Duration::from_secs(30);
-
-/// What the program that is minded does; set in its environment only.
-const SCRIPT: &str = "CHAUSSETTE_TEST_SCRIPT";
-
-/// What it is started with.
-const WORDS: &str = "CHAUSSETTE_TEST_WORDS";
-
-/// A workplace whose applications do as `SCRIPT` says.
-struct Scripted(String);
-
-#[derive(Clone)]
-struct Guest {
-    script: String,
-    place: usize,
-}
-
-struct ScriptedLoader {
-    script: String,
-    home: Home,
-}
-
-impl Workplace for Scripted {
-    type Loader = ScriptedLoader;
-
-    fn threading(&self) -> Threading {
-        if self.0 == "free" { Threading::Free } else { Threading::Gil }
-    }
-
-    fn loader(&self, _config: &Config, plan: Plan) -> ScriptedLoader {
-        ScriptedLoader { script: self.0.clone(), home: plan.home }
-    }
-
-    fn find_hook(&self, _config: &Config, name: &str) -> Result<(), String> {
-        if name == "missing" { Err("there is none".to_owned()) } else { Ok(()) }
-    }
-
-    fn hook(&self, _config: &Config, name: &str) -> Result<(), String> {
-        eprintln!("hook {name} called");
-        if name == "broken" { Err("on purpose".to_owned()) } else { Ok(()) }
-    }
-}
-
-impl Loader for ScriptedLoader {
-    type Application = Guest;
-    type Invitation = Guest;
-
-    fn load(&self, identity: Identity) -> Result<Loaded<Self>, NotLoaded> {
-        let refused = LoadError::Refused {
-            extension: "pkg._speedups".to_owned(),
-            chain: vec!["app".to_owned(), "pkg".to_owned(), "pkg._speedups".to_owned()],
-            report: "Traceback".to_owned(),
-        };
-        match (self.script.as_str(), self.home) {
-            ("unloadable", _) => {
-                return Err(LoadError::Application { report: "on purpose".to_owned() }.into());
-            }
-            ("refused", Home::OwnGil) => return Err(refused.into()),
-            ("one-unloadable", _) if identity.number == 1 => {
-                return Err(NotLoaded {
-                    error: LoadError::Application { report: "second one".to_owned() },
-                    ended: Ended::Abandoned("interpreter 1 is left as it is".to_owned()),
-                });
-            }
-            ("load-hangs", _) => hang(),
-            _ => {}
-        }
-        let guest = Guest { script: self.script.clone(), place: identity.place };
-        Ok(Loaded { application: guest.clone(), invitation: guest, name: "<scripted>".to_owned() })
-    }
-}
-
-impl Invitation for Guest {
-    type Application = Guest;
-
-    fn join(self) -> Result<Guest, LoadError> {
-        Ok(self)
-    }
-}
-
-impl Application for Guest {
-    fn serve(&mut self, first: Exchange, line: &mut dyn Line) {
-        let mut next = Some(first);
-        while let Some(exchange) = next {
-            match exchange.request.uri.path() {
-                "/panic" => panic!("on purpose"),
-                "/hang" => {
-                    eprintln!("hanging");
-                    hang();
-                }
-                "/drop" => drop(exchange),
-                _ => {
-                    let head = ResponseHead {
-                        status: http::StatusCode::OK,
-                        reason: None,
-                        headers: http::HeaderMap::new(),
-                        names: Vec::new(),
-                    };
-                    exchange.reply.respond(head, Bytes::from(format!("from {}", self.place)));
-                }
-            }
-            next = line.next();
-        }
-    }
-
-    fn thread(&self) -> u64 {
-        0
-    }
-
-    fn end(self) -> Ended {
-        match self.script.as_str() {
-            "leaves-threads" => Ended::Abandoned(format!("interpreter {} is left as it is", self.place)),
-            "end-hangs" => hang(),
-            _ => Ended::Cleanly,
-        }
-    }
-}
-
-fn hang() -> ! {
-    loop {
-        std::thread::park();
-    }
-}
+use minded::{DEADLINE, Minded, get, send};
+use rustix::process::Signal;
 
 /// The program that the other tests start.
 #[test]
 #[ignore = "the program that the other tests start"]
 fn a_server_over_a_scripted_workplace() {
-    let Ok(script) = env::var(SCRIPT) else { return };
-    let words = env::var(WORDS).unwrap();
-    let argv = std::iter::once("chaussette").chain(words.split_whitespace()).map(Into::into).collect();
-    let mut leave = Leave::Orderly;
-    let status = cli::main(argv, |config| {
-        let stopped = run(&config, &Scripted(script));
-        leave = stopped.leave;
-        stopped.status
-    });
-    eprintln!("left {leave:?} with {status}");
-    // What a leave by `_exit` is to CPython; no thread that hangs can hold it up.
-    #[allow(clippy::disallowed_methods, clippy::exit, reason = "the program's own end")]
-    std::process::exit(status);
-}
-
-/// A server being minded.
-struct Minded {
-    program: Child,
-    lines: Receiver<String>,
-    said: Vec<String>,
-}
-
-impl Minded {
-    fn start(script: &str, words: &str) -> Self {
-        let mut program = Command::new(env::current_exe().unwrap())
-            .args(["--ignored", "--exact", "a_server_over_a_scripted_workplace", "--nocapture"])
-            .env(SCRIPT, script)
-            .env(WORDS, format!("--port 0 {words}"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (sender, lines) = channel();
-        let stderr = BufReader::new(program.stderr.take().unwrap());
-        std::thread::Builder::new()
-            .spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)))
-            .unwrap();
-        Self { program, lines, said: Vec::new() }
-    }
-
-    /// Waits for a line with `text` and returns it.
-    fn line(&mut self, text: &str) -> String {
-        let deadline = Instant::now() + DEADLINE;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.lines.recv_timeout(left) {
-                Ok(line) => {
-                    self.said.push(line.clone());
-                    if line.contains(text) {
-                        return line;
-                    }
-                }
-                Err(_) => panic!("no line with {text:?} in:\n{}", self.said.join("\n")),
-            }
-        }
-    }
-
-    /// Waits for readiness and returns the port.
-    fn port(&mut self) -> u16 {
-        let serving = self.line("Serving on localhost:");
-        let port = serving.rsplit(':').next().unwrap().parse().unwrap();
-        self.line("ready: ");
-        port
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.program), signal).unwrap();
-    }
-
-    /// Waits for the end; the exit status and all that was said.
-    fn ended(mut self) -> (i32, String) {
-        let deadline = Instant::now() + DEADLINE;
-        let status = loop {
-            if let Some(status) = self.program.try_wait().unwrap() {
-                break status;
-            }
-            assert!(Instant::now() < deadline, "still runs; it said:\n{}", self.said.join("\n"));
-            std::thread::park_timeout(Duration::from_millis(5));
-        };
-        self.said.extend(self.lines.iter());
-        (status.code().expect("it ended by itself"), self.said.join("\n"))
-    }
-}
-
-impl Drop for Minded {
-    fn drop(&mut self) {
-        // By its pid, if a failed test left it.
-        let _ = self.program.kill();
-        let _ = self.program.wait();
-    }
-}
-
-impl std::ops::Deref for Minded {
-    type Target = Child;
-    fn deref(&self) -> &Child {
-        &self.program
-    }
-}
-
-fn send(port: u16, path: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.set_read_timeout(Some(DEADLINE)).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
-    stream
-}
-
-fn get(port: u16, path: &str) -> String {
-    let mut text = String::new();
-    send(port, path).read_to_string(&mut text).unwrap();
-    text
+    minded::serve_scripted();
 }
 
 #[test]
@@ -457,13 +213,13 @@ fn a_post_hook_that_is_missing_is_found_out_before_serving() {
 }
 
 #[test]
-fn signals_without_a_meaning_yet_do_not_end_it() {
+fn signals_without_a_meaning_do_not_end_it() {
     let mut minded = Minded::start("plain", "--interpreters 1");
     let port = minded.port();
-    for signal in [Signal::HUP, Signal::USR1, Signal::USR2, Signal::TTIN, Signal::TTOU] {
-        minded.signal(signal);
-        minded.line("has no effect: ignored");
-    }
+    minded.signal(Signal::USR2);
+    minded.line("has no effect: ignored");
+    minded.signal(Signal::USR1);
+    minded.line("log files reopened");
     assert!(get(port, "/").ends_with("from 0"));
     minded.signal(Signal::TERM);
     assert_eq!(minded.ended().0, 0);

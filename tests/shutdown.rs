@@ -3,6 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use chaussette::census::Command;
 use chaussette::shutdown::{Ask, Drain, Signals, drain, on_reopen};
 use rustix::process::{Signal, getpid, kill_process};
 use tokio::task::yield_now;
@@ -51,10 +52,10 @@ fn quit_is_quick() {
 fn signals_without_a_meaning_are_told_by_name_and_end_nothing() {
     let signals = [Signal::HUP, Signal::USR2, Signal::TTIN, Signal::TTOU, Signal::TERM];
     let expected = [
-        Ask::Ignored("SIGHUP"),
+        Ask::Change(Command::Reload),
         Ask::Ignored("SIGUSR2"),
-        Ask::Ignored("SIGTTIN"),
-        Ask::Ignored("SIGTTOU"),
+        Ask::Change(Command::More),
+        Ask::Change(Command::Fewer),
         Ask::Graceful,
     ];
     assert_eq!(asks(&signals), expected);
@@ -85,7 +86,7 @@ fn signals_that_come_at_once_are_all_told() {
         for _ in 0..3 {
             asks.push(timeout(DEADLINE, installed.next()).await.unwrap());
         }
-        for ask in [Ask::Ignored("SIGHUP"), Ask::Ignored("SIGUSR2"), Ask::Graceful] {
+        for ask in [Ask::Change(Command::Reload), Ask::Ignored("SIGUSR2"), Ask::Graceful] {
             assert!(asks.contains(&ask), "{asks:?}");
         }
     });

@@ -9,15 +9,15 @@ use http::{Method, Uri};
 use parking_lot::Mutex;
 
 use super::{Current, Totals};
-use crate::exchange::{Client, Exchange};
+use crate::exchange::{Client, Exchange, Revoker};
 
 /// One per serving thread, owned by its seat at the queue.
 #[derive(Debug, Default)]
 pub struct Desk {
     /// Of the interpreter that it stands in.
     number: u64,
-    /// As CPython knows it; 0 until it is told.
-    thread: AtomicU64,
+    /// As its interpreter knows it; zeroes until it is told.
+    thread: Mutex<Thread>,
     entry: Mutex<Option<Entry>>,
     /// Requests handed out here; the last one's number is its entry's.
     handed_out: AtomicU64,
@@ -26,6 +26,15 @@ pub struct Desk {
     queued: AtomicU64,
     in_python: AtomicU64,
     gil_wait: AtomicU64,
+}
+
+/// A thread as its interpreter knows it: what others in there call it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Thread {
+    /// Of the thread itself, while it lives.
+    pub identifier: u64,
+    /// Of its state in the interpreter, never used again there.
+    pub state: u64,
 }
 
 /// The request that a thread has in hand.
@@ -40,6 +49,8 @@ pub struct Entry {
     pub since: Instant,
     /// How long it had waited in the queue then.
     pub queued: Duration,
+    /// Takes its reply away from the thread that has it.
+    pub revoker: Option<Revoker>,
     /// It was answered in the application's place.
     pub timed_out: bool,
     /// An exception was raised from outside in the thread that has it.
@@ -67,19 +78,24 @@ impl Desk {
         self.number
     }
 
-    /// Its thread, as CPython knows it, says that it serves here.
-    pub fn sit(&self, thread: u64) {
-        self.thread.store(thread, Ordering::Relaxed);
+    /// Its thread says that it serves here.
+    pub fn sit(&self, thread: Thread) {
+        *self.thread.lock() = thread;
     }
 
-    /// The thread's id as CPython knows it.
-    pub fn thread(&self) -> u64 {
-        self.thread.load(Ordering::Relaxed)
+    /// The thread that serves here.
+    pub fn thread(&self) -> Thread {
+        *self.thread.lock()
     }
 
     /// The request in hand now.
     pub fn entry(&self) -> Option<Entry> {
         self.entry.lock().clone()
+    }
+
+    /// Whether nothing is in hand.
+    pub fn is_free(&self) -> bool {
+        self.entry.lock().is_none()
     }
 
     /// Its own thread has `exchange` from `now` on. Closes what was there.
@@ -94,6 +110,7 @@ impl Desk {
             client: request.connection.client,
             since: now,
             queued,
+            revoker: exchange.reply.revoker(),
             timed_out: false,
             interrupted: false,
         };
@@ -122,6 +139,11 @@ impl Desk {
     /// Notes that request `serial` was answered in the application's place. False: it is gone.
     pub fn time_out(&self, serial: u64) -> bool {
         self.mark(serial, |entry| entry.timed_out = true)
+    }
+
+    /// Whether request `serial` is still in hand.
+    pub fn has(&self, serial: u64) -> bool {
+        self.mark(serial, |_| ())
     }
 
     /// Runs `raise` while request `serial` is certainly in hand, and notes that it was interrupted. False: it is

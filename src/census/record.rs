@@ -1,12 +1,12 @@
 //! One interpreter's record, from its birth to its end, and the door to it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
-use super::{Desk, Interpreter, Stage, Totals};
+use super::{Access, Desk, Interpreter, Stage, Totals};
 
 /// Which interpreter it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +28,7 @@ pub struct Record {
     load: AtomicU64,
     desks: Mutex<Vec<Arc<Desk>>>,
     door: RwLock<Door>,
+    access: OnceLock<Box<dyn Access>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +52,7 @@ impl Record {
             load: AtomicU64::new(0),
             desks: Mutex::default(),
             door: RwLock::new(Door::Open),
+            access: OnceLock::new(),
         }
     }
 
@@ -95,6 +97,17 @@ impl Record {
         took
     }
 
+    /// The way in, told once, by the thread that loaded it.
+    pub fn give_access(&self, access: Box<dyn Access>) {
+        // The first one stays: there is one loading thread.
+        let _ = self.access.set(access);
+    }
+
+    /// What can be done inside from outside; none before it is loaded.
+    pub fn access(&self) -> Option<&dyn Access> {
+        self.access.get().map(|access| &**access)
+    }
+
     /// A desk for one more serving thread.
     pub fn desk(&self) -> Arc<Desk> {
         let desk = Arc::new(Desk::of(self.number()));
@@ -117,6 +130,11 @@ impl Record {
     /// No more visitors; waits for those inside. For the thread that ends the interpreter, detached from it.
     pub fn close_door(&self) {
         *self.door.write() = Door::Closed;
+    }
+
+    /// Whether none of its threads has a request in hand.
+    pub fn is_idle(&self) -> bool {
+        self.desks.lock().iter().all(|desk| desk.is_free())
     }
 
     /// Requests that its threads have finished with.

@@ -72,6 +72,18 @@ pub struct Counters {
     pub recovered: AtomicU64,
 }
 
+impl Counters {
+    /// One more interpreter was given up as stuck.
+    pub fn stuck(&self) {
+        self.stuck.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One of them came back.
+    pub fn recovered(&self) {
+        self.recovered.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 impl Whole {
     /// One more interpreter was replaced or ended.
     pub fn count(&mut self, reason: Reason) {

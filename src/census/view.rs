@@ -123,7 +123,7 @@ pub struct Queue {
 pub struct Totals {
     /// Requests that an application has finished with.
     pub served: u64,
-    /// Requests that were answered 504 for `--timeout`.
+    /// Requests that took longer than `--timeout`.
     pub timeouts: u64,
     /// Requests that waited longer than `--queue-timeout`.
     pub queue_timeouts: u64,

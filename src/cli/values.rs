@@ -10,6 +10,7 @@ use std::str::FromStr as _;
 use std::time::Duration;
 
 use clap::builder::{MapValueParser, PossibleValuesParser, TypedValueParser as _};
+use http::Uri;
 
 use crate::config::{AccessFormat, AccessOutput, Address, Family, Isolation, LogLevel, LogOutput};
 
@@ -28,6 +29,9 @@ const MOST_HEADER_SIZE: usize = 16 << 20;
 
 /// Header fields. `http::HeaderMap` panics above 24,576.
 const MOST_HEADERS: usize = 10_000;
+
+/// MiB of growth: a pebibyte. No machine has more.
+const MOST_MEBIBYTES: usize = 1 << 30;
 
 /// Bytes per second, 1 MiB: above it, ordinary clients on slow lines would be cut off.
 const MOST_RATE: usize = 1 << 20;
@@ -118,6 +122,22 @@ pub(super) fn threads(text: &str) -> Result<NonZeroUsize, String> {
 
 pub(super) fn queue(text: &str) -> Result<usize, String> {
     whole(text, 1, MOST_QUEUED, "a number of waiting requests")
+}
+
+pub(super) fn requests(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "not a number of requests: use digits only, 0 for never".to_owned())
+}
+
+pub(super) fn mebibytes(text: &str) -> Result<u64, String> {
+    whole(text, 0, MOST_MEBIBYTES, "a number of MiB")
+}
+
+pub(super) fn warmup(text: &str) -> Result<Uri, String> {
+    let wrong = || "not a path or an http URL: use /health, or http://example.org/health".to_owned();
+    let uri: Uri = text.parse().map_err(|_| wrong())?;
+    let is_path = uri.authority().is_none() && text.starts_with('/');
+    let is_url = uri.host().is_some() && matches!(uri.scheme_str(), Some("http" | "https"));
+    if is_path || is_url { Ok(uri) } else { Err(wrong()) }
 }
 
 pub(super) fn max_body(text: &str) -> Result<u64, String> {

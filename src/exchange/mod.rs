@@ -7,12 +7,14 @@
 
 mod body;
 mod reply;
+mod revoker;
 
 pub use body::{BodyError, BodyReader, BodySender, ReaderGone, RequestBody, body_channel};
 pub use reply::{
     Answer, ChunkReader, FileRange, Missing, NoReader, Reply, ReplyBody, Response, ResponseBody,
     ResponseHead, Service, Unsent, Witness,
 };
+pub use revoker::{Revoked, Revoker, Waited};
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -106,6 +108,9 @@ pub enum Fault {
     /// The application's: 500, or an aborted connection when the head is out. Never a clean end.
     #[error("application: {0}")]
     Application(&'static str),
+    /// The application's: it has taken too long. 504, or an aborted connection when the head is out.
+    #[error("application: it took longer than --timeout")]
+    Overdue,
     /// Ours: the worker ended without an answer.
     #[error("server: {0}")]
     Server(&'static str),

@@ -9,13 +9,14 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use parking_lot::{Condvar, Mutex};
 
 use super::Fault;
+use super::revoker::Waits;
 use crate::bell::Bell;
 
 /// Bytes of a reply that may wait for a slow client before the application is held. 256 KiB: a typical page
@@ -61,10 +62,10 @@ pub struct FileRange {
 }
 
 #[derive(Debug)]
-struct Slot {
-    state: Mutex<State>,
+pub(super) struct Slot {
+    pub(super) state: Mutex<State>,
     /// Room in `chunks`, or the client is gone.
-    room: Condvar,
+    pub(super) room: Condvar,
     /// An [`Interest`].
     interest: AtomicU8,
     /// A worker has the request.
@@ -73,20 +74,24 @@ struct Slot {
     server: AtomicU64,
     /// Nanoseconds that it had waited then.
     queued: AtomicU64,
-    bell: Arc<Bell>,
+    pub(super) bell: Arc<Bell>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+pub(super) struct State {
     /// Headers of interim responses that were not passed on yet.
     hints: Vec<HeaderMap>,
-    head: Option<Result<(ResponseHead, Start), Fault>>,
+    pub(super) head: Option<Result<(ResponseHead, Start), Fault>>,
+    /// `head` was filled in, whether or not it has been read since. Nothing is filled in twice.
+    pub(super) begun: bool,
     chunks: VecDeque<Bytes>,
     /// Sum of the lengths of `chunks`.
     waiting: usize,
-    end: Option<Result<(), Fault>>,
+    pub(super) end: Option<Result<(), Fault>>,
     /// The reactor's task that waits for the head or the next chunk.
     reader: Option<Waker>,
+    /// How long the application has been waiting for its client.
+    pub(super) waits: Waits,
 }
 
 impl State {
@@ -112,7 +117,7 @@ impl State {
 }
 
 #[derive(Debug)]
-enum Start {
+pub(super) enum Start {
     Whole(Bytes),
     Stream,
     File(FileRange),
@@ -121,24 +126,27 @@ enum Start {
 /// Who waits for what a worker sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-enum Interest {
+pub(super) enum Interest {
     Wanted,
     /// The response has no body, whatever the application sends: HEAD, 204, 304.
     Discarded,
     /// The client is gone, or nobody waits for this answer any more.
     Gone,
+    /// It was answered in the worker's place.
+    Revoked,
 }
 
 impl Slot {
-    fn interest(&self) -> Interest {
+    pub(super) fn interest(&self) -> Interest {
         match self.interest.load(Ordering::Relaxed) {
             0 => Interest::Wanted,
             1 => Interest::Discarded,
-            _ => Interest::Gone,
+            2 => Interest::Gone,
+            _ => Interest::Revoked,
         }
     }
 
-    fn lose(&self, interest: Interest) {
+    pub(super) fn lose(&self, interest: Interest) {
         self.interest.fetch_max(interest as u8, Ordering::Relaxed);
         // Taken and given back: a writer between its check and its wait would miss the notice otherwise.
         drop(self.state.lock());
@@ -146,7 +154,7 @@ impl Slot {
     }
 
     /// Fills in `fill` and leaves the reader's waker with the bell, unrung.
-    fn update(&self, fill: impl FnOnce(&mut State)) {
+    pub(super) fn update(&self, fill: impl FnOnce(&mut State)) {
         let mut state = self.state.lock();
         fill(&mut state);
         if let Some(reader) = state.reader.take() {
@@ -183,7 +191,7 @@ impl Witness {
 /// The worker's obligation to answer.
 #[derive(Debug)]
 pub struct Reply {
-    slot: Option<Arc<Slot>>,
+    pub(super) slot: Option<Arc<Slot>>,
 }
 
 impl Reply {
@@ -256,7 +264,14 @@ impl Reply {
 
     fn set(&mut self, head: Result<(ResponseHead, Start), Fault>) -> Option<Arc<Slot>> {
         let slot = self.slot.take()?;
-        slot.update(|state| state.head = Some(head));
+        slot.update(|state| {
+            if !std::mem::replace(&mut state.begun, true) {
+                if !matches!(head, Ok((_, Start::Stream))) {
+                    state.end = Some(Ok(()));
+                }
+                state.head = Some(head);
+            }
+        });
         Some(slot)
     }
 }
@@ -283,6 +298,8 @@ pub enum NoReader {
     ClientGone,
     /// The response has no body.
     Discarded,
+    /// It took too long and was answered in the worker's place.
+    Revoked,
 }
 
 /// What [`ReplyBody::try_send`] could not take.
@@ -311,8 +328,12 @@ impl ReplyBody {
         // What is waiting may still be unrung: ring before sleeping on it.
         self.slot.bell.ring();
         let mut state = self.slot.state.lock();
-        while state.waiting >= ROOM && self.reader().is_ok() {
-            self.slot.room.wait(&mut state);
+        if state.waiting >= ROOM {
+            state.waits.begin(Instant::now());
+            while state.waiting >= ROOM && self.reader().is_ok() {
+                self.slot.room.wait(&mut state);
+            }
+            state.waits.end(Instant::now());
         }
         self.reader()?;
         Self::push(&self.slot, &mut state, chunk);
@@ -336,6 +357,7 @@ impl ReplyBody {
             Interest::Wanted => Ok(()),
             Interest::Discarded => Err(NoReader::Discarded),
             Interest::Gone => Err(NoReader::ClientGone),
+            Interest::Revoked => Err(NoReader::Revoked),
         }
     }
 
@@ -347,22 +369,26 @@ impl ReplyBody {
     /// The body is complete. The reactor is not rung: the worker does that for a batch.
     pub fn finish(mut self) {
         self.finished = true;
-        self.slot.update(|state| state.end = Some(Ok(())));
+        self.end(Ok(()));
     }
 
     /// The body is broken: the connection is aborted.
     pub fn fail(mut self, fault: Fault) {
         self.finished = true;
-        self.slot.update(|state| state.end = Some(Err(fault)));
+        self.end(Err(fault));
+    }
+
+    fn end(&self, end: Result<(), Fault>) {
+        self.slot.update(|state| {
+            state.end.get_or_insert(end);
+        });
     }
 }
 
 impl Drop for ReplyBody {
     fn drop(&mut self) {
         if !self.finished {
-            self.slot.update(|state| {
-                state.end = Some(Err(Fault::Application("ended without finishing its response")));
-            });
+            self.end(Err(Fault::Application("ended without finishing its response")));
             self.slot.bell.ring();
         }
     }

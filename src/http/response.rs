@@ -418,6 +418,7 @@ pub(super) fn from_fault(fault: &Fault, asked: &Asked, link: &Arc<Link>) -> Resu
         Fault::Client(error) => super::connection::refuse_body(error, link),
         // Logged where it happened, with the traceback.
         Fault::Application(_) => Ok(failure(StatusCode::INTERNAL_SERVER_ERROR, link)),
+        Fault::Overdue => Ok(failure(StatusCode::GATEWAY_TIMEOUT, link)),
         Fault::Server(why) => {
             tracing::error!("{asked}: {why}");
             Ok(failure(StatusCode::INTERNAL_SERVER_ERROR, link))

@@ -93,6 +93,12 @@ impl<'a> PythonError<'a> {
         unsafe { ffi::PyErr_GivenExceptionMatches(self.0.as_ptr(), kind.as_ptr()) != 0 }
     }
 
+    /// Whether it is an instance of an exception class.
+    pub fn matches(&self, class: &impl AsPython) -> bool {
+        // SAFETY: attached: `self.0.at`. live: both.
+        unsafe { ffi::PyErr_GivenExceptionMatches(self.0.as_ptr(), class.as_ptr()) != 0 }
+    }
+
     /// The exception instance.
     pub fn instance(&self) -> &Object<'a> {
         &self.0

@@ -17,6 +17,7 @@ pub mod embed;
 mod exception;
 mod ffi;
 mod interpreter;
+mod interrupt;
 mod object;
 mod value;
 

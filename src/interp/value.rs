@@ -67,6 +67,11 @@ impl<'a> Attached<'a> {
         Object::from_new(self, unsafe { ffi::PyLong_FromSsize_t(value) })
     }
 
+    pub fn float(self, value: f64) -> Result<Object<'a>, PythonError<'a>> {
+        // SAFETY: attached: `self`. Result: new reference.
+        Object::from_new(self, unsafe { ffi::PyFloat_FromDouble(value) })
+    }
+
     /// A list of what `items` gives.
     pub fn list(self, items: Vec<Object<'a>>) -> Result<Object<'a>, PythonError<'a>> {
         // SAFETY: attached: `self`. Result: new reference; all places are filled below.

@@ -8,8 +8,11 @@ use bytes::{Bytes, BytesMut};
 use http::{Method, Uri};
 
 use crate::application::{Application, Ended, Line};
+use crate::census::Thread;
 use crate::exchange::{BodyError, Exchange, Fault, FileRange, RequestBody};
-use crate::interp::{Attached, Departure, Interpreter, Kept, Object, PythonError, ThreadState, Truth, Type};
+use crate::interp::{
+    Attached, Departure, Interpreter, Kept, Object, PythonError, ThreadState, Truth, Type, this_thread,
+};
 use crate::wsgi::clause::Clause;
 use crate::wsgi::dict::{Environ, Surroundings};
 use crate::wsgi::failure::{Failure, describe, report};
@@ -33,7 +36,7 @@ const PIECE: usize = 256 * 1024;
 pub struct WsgiApplication {
     seat: Place,
     tools: Tools,
-    thread: u64,
+    thread: Thread,
 }
 
 /// How this thread is in its interpreter.
@@ -46,6 +49,13 @@ pub(super) enum Place {
 }
 
 impl Place {
+    fn state(&self) -> u64 {
+        match self {
+            Self::Home(interpreter) => interpreter.state(),
+            Self::Guest(state) => state.identifier(),
+        }
+    }
+
     pub(super) fn attach<R>(&mut self, work: impl for<'a> FnOnce(Attached<'a>) -> R) -> R {
         match self {
             Self::Home(interpreter) => interpreter.attach(work),
@@ -72,7 +82,8 @@ pub(super) struct Tools {
 
 impl WsgiApplication {
     pub(super) fn new(seat: Place, tools: Tools) -> Self {
-        Self { seat, tools, thread: crate::interp::this_thread() }
+        let thread = Thread { identifier: this_thread(), state: seat.state() };
+        Self { seat, tools, thread }
     }
 }
 
@@ -82,13 +93,20 @@ impl Application for WsgiApplication {
         self.seat.attach(|at| {
             let mut next = Some(first);
             while let Some(exchange) = next {
+                // What was raised for the request before, and came too late for it, must not meet this one.
+                if line.was_interrupted() {
+                    at.forget_raised();
+                }
                 tools.serve(at, exchange, line);
                 next = line.next();
+            }
+            if line.was_interrupted() {
+                at.forget_raised();
             }
         });
     }
 
-    fn thread(&self) -> u64 {
+    fn thread(&self) -> Thread {
         self.thread
     }
 
@@ -153,8 +171,8 @@ impl Tools {
 
     fn serve(&mut self, at: Attached<'_>, exchange: Exchange, line: &mut dyn Line) {
         let Exchange { mut request, reply } = exchange;
+        let body = Body::new(std::mem::replace(&mut request.body, RequestBody::Empty), &reply);
         let responder = Responder::new(reply, Arc::clone(&self.told));
-        let body = Body::new(std::mem::replace(&mut request.body, RequestBody::Empty));
         let outcome = (|| {
             let input = self.input.instance(at, Input(Arc::clone(&body)))?;
             let hints = self.hints.instance(at, EarlyHints::new(Arc::clone(&responder)))?;
@@ -217,7 +235,7 @@ impl Tools {
             }
             match send_part(at, &part, length, responder) {
                 Sent::Taken => line.offered(),
-                Sent::Unwanted | Sent::Discarded => return Ok(()),
+                Sent::Unwanted | Sent::Overdue | Sent::Discarded => return Ok(()),
                 faulty => return outcome(faulty),
             }
         }
@@ -266,6 +284,13 @@ impl Tools {
             // The client's doing: the application could not know better than to raise.
             responder.fail(at, Fault::Client(fault.clone()));
             tracing::info!("interpreter {number}: {method} {uri}: {fault}");
+            return;
+        }
+        if responder.is_overdue(at) || failure.is_timeout(at, &self.support) {
+            // Answered and logged when its time was up. What is told here is where that found it.
+            responder.fail(at, Fault::Overdue);
+            let (what, report) = failure.told(at, &self.support);
+            tracing::info!("interpreter {number}: {method} {uri}: {what} after its --timeout\n{report}");
             return;
         }
         let client_left = responder.lost_client(at);
@@ -326,7 +351,7 @@ fn close<'a>(at: Attached<'a>, parts: &Object<'a>) -> Result<(), Failure<'a>> {
 /// What the end of a body was to its responder.
 fn outcome<'a>(sent: Sent) -> Result<(), Failure<'a>> {
     match sent {
-        Sent::Taken | Sent::Unwanted | Sent::Discarded => Ok(()),
+        Sent::Taken | Sent::Unwanted | Sent::Overdue | Sent::Discarded => Ok(()),
         Sent::Beyond => {
             let what = "response body is longer than its Content-Length, and was cut";
             Err(Failure::broke(Clause::ContentLength, what))

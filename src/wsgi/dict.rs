@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderName};
 
@@ -26,6 +27,8 @@ pub(super) struct Surroundings {
     pub(super) multithread: Truth,
     /// An equivalent application object may be called at the same time elsewhere.
     pub(super) multiprocess: Truth,
+    /// How long it may take for a request.
+    pub(super) request_timeout: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -164,6 +167,10 @@ impl Environ {
             "chaussette.interpreter",
             &at.int(isize::try_from(surroundings.identity.place).unwrap_or(isize::MAX))?,
         )?;
+        let timeout = surroundings
+            .request_timeout
+            .map_or_else(|| Ok(at.none()), |limit| at.float(limit.as_secs_f64()))?;
+        set("chaussette.request_timeout", &timeout)?;
         let (keys, values) = (Keys::new(at)?, Values::new(at)?);
         // The keys that each request sets are there already, so that its copy of the template need not grow.
         for key in keys.of_each_request() {

@@ -71,6 +71,12 @@ impl<'a> Failure<'a> {
         matches!(self, Self::Raised(error) if error.is(ExceptionKind::OSError) && error.message().ends_with(CLIENT_LEFT))
     }
 
+    /// It was interrupted for taking too long, and let that pass.
+    pub(super) fn is_timeout(&self, at: Attached<'a>, support: &Kept) -> bool {
+        let class = at.attribute(support, c"RequestTimeout");
+        matches!((self, class), (Self::Raised(error), Ok(class)) if error.matches(&class))
+    }
+
     /// In one line, and in full.
     pub(super) fn told(&self, at: Attached<'a>, support: &Kept) -> (String, String) {
         match self {

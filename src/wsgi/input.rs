@@ -8,10 +8,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::exchange::{BodyError, RequestBody};
+use crate::exchange::{BodyError, Reply, RequestBody, Revoker};
 use crate::interp::{Arguments, Attached, Class, ExceptionKind, Object, Outcome, Protocol, PythonError};
 use crate::wsgi::clause::Clause;
 use crate::wsgi::failure::describe;
+use crate::wsgi::responder::OVERDUE;
 
 /// A body being read, shared with the thread that serves its request.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ struct Source {
     /// Arrived and not yet read.
     held: Bytes,
     rest: RequestBody,
+    /// Told of waits for a body that is still coming.
+    revoker: Option<Revoker>,
     failed: Option<BodyError>,
     span: Span,
 }
@@ -43,9 +46,12 @@ enum Size {
 }
 
 impl Body {
-    pub(super) fn new(body: RequestBody) -> Arc<Self> {
+    /// `reply` is the one that the request will get.
+    pub(super) fn new(body: RequestBody, reply: &Reply) -> Arc<Self> {
+        let revoker = if matches!(body, RequestBody::Stream(_)) { reply.revoker() } else { None };
+        let held = Bytes::new();
         Arc::new(Self {
-            source: Mutex::new(Source { held: Bytes::new(), rest: body, failed: None, span: Span::Open }),
+            source: Mutex::new(Source { held, rest: body, revoker, failed: None, span: Span::Open }),
         })
     }
 
@@ -156,9 +162,13 @@ impl Source {
                 self.rest = RequestBody::Empty;
                 return Ok(!self.held.is_empty());
             }
-            RequestBody::Stream(reader) => match reader.try_read() {
-                Some(arrived) => arrived,
-                None => at.detach(|| reader.read()),
+            RequestBody::Stream(reader) => match (reader.try_read(), &self.revoker) {
+                (Some(arrived), _) => arrived,
+                (None, Some(revoker)) if revoker.is_revoked() => {
+                    return Err(PythonError::new(at, ExceptionKind::OSError, OVERDUE));
+                }
+                (None, Some(revoker)) => at.detach(|| revoker.while_waiting(|| reader.read())),
+                (None, None) => at.detach(|| reader.read()),
             },
         };
         match arrived {

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crate::application::{Ended, Home, Invitation, LoadError, Loaded, Loader, NotLoaded};
-use crate::census::Identity;
+use crate::census::{Identity, Overdue};
 use crate::interp::{Attached, Departure, Interpreter, Kept, Object, PythonError, Residence, Truth};
 use crate::wsgi::application::{Place, Tools, WsgiApplication};
 use crate::wsgi::dict::Surroundings;
 use crate::wsgi::failure::report;
+use crate::wsgi::interrupt;
 
 /// What each load needs to know.
 #[derive(Debug)]
@@ -23,6 +25,8 @@ pub struct Settings {
     pub home: Home,
     pub multithread: Truth,
     pub multiprocess: Truth,
+    /// How long the application may take for a request.
+    pub request_timeout: Option<Duration>,
 }
 
 /// Loads the application that [`Settings`] name.
@@ -122,6 +126,20 @@ impl Invitation for WsgiInvitation {
             }
         }
     }
+
+    fn interrupt(self, overdue: &Overdue) {
+        match self.residence.enter() {
+            Ok(mut state) => {
+                if let Err(PythonFailure(message)) =
+                    state.attach(|at| interrupt::interrupt(at, overdue).map_err(Into::into))
+                {
+                    tracing::warn!("{}: cannot be interrupted: {message}", overdue.name());
+                }
+                state.leave();
+            }
+            Err(error) => tracing::warn!("{}: cannot be interrupted: {error}", overdue.name()),
+        }
+    }
 }
 
 /// A Python exception that has left its interpreter: its text.
@@ -134,7 +152,12 @@ impl From<PythonError<'_>> for PythonFailure {
 }
 
 fn surroundings(settings: &Settings, identity: Identity) -> Surroundings {
-    Surroundings { identity, multithread: settings.multithread, multiprocess: settings.multiprocess }
+    Surroundings {
+        identity,
+        multithread: settings.multithread,
+        multiprocess: settings.multiprocess,
+        request_timeout: settings.request_timeout,
+    }
 }
 
 /// Gives a new interpreter its path, its arguments, its number and our support module.

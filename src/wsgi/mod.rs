@@ -18,6 +18,8 @@ mod hints;
 #[cfg(feature = "python")]
 mod input;
 #[cfg(feature = "python")]
+mod interrupt;
+#[cfg(feature = "python")]
 mod loader;
 #[cfg(feature = "python")]
 mod responder;

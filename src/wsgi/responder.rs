@@ -44,6 +44,9 @@ impl Stage {
 /// What `write` raises when nobody reads any more.
 pub(super) const CLIENT_LEFT: &str = "the client left before the end of the response";
 
+/// What waiting for the client raises once the request was answered in the application's place.
+pub(super) const OVERDUE: &str = "the request took longer than --timeout and was answered already";
+
 /// Bytes that the Content-Length leaves for the rest of the body; `None` without one.
 type Left = Option<u64>;
 
@@ -53,6 +56,8 @@ pub(super) enum Sent {
     Taken,
     /// The client is gone: stop producing.
     Unwanted,
+    /// It was answered in the application's place: stop producing.
+    Overdue,
     /// The response has no body, so this was thrown away: no need to produce more.
     Discarded,
     /// It was more than this Content-Length leaves, and was cut.
@@ -65,6 +70,7 @@ impl From<NoReader> for Sent {
     fn from(why: NoReader) -> Self {
         match why {
             NoReader::ClientGone => Self::Unwanted,
+            NoReader::Revoked => Self::Overdue,
             NoReader::Discarded => Self::Discarded,
         }
     }
@@ -184,6 +190,15 @@ impl Responder {
         }
     }
 
+    /// Whether it was answered in the application's place.
+    pub(super) fn is_overdue(&self, at: Attached<'_>) -> bool {
+        match &*self.lock(at) {
+            Stage::Unstarted(reply) | Stage::Refused(reply) | Stage::Headed(reply, _) => reply.is_revoked(),
+            Stage::Sending(body, _) => body.reader() == Err(NoReader::Revoked),
+            Stage::Over => false,
+        }
+    }
+
     /// Rings the reactor for what was sent.
     fn ring(&self, at: Attached<'_>) {
         if let Stage::Sending(body, _) = &*self.lock(at) {
@@ -204,7 +219,7 @@ impl Responder {
                 let sent = push(at, &mut sending, &mut left, body);
                 sending.finish();
                 // Gone is gone: the rest is dropped with it.
-                if sent == Sent::Unwanted { Sent::Taken } else { sent }
+                if matches!(sent, Sent::Unwanted | Sent::Overdue) { Sent::Taken } else { sent }
             }
             Stage::Over => Sent::Taken,
             unstarted @ (Stage::Unstarted(_) | Stage::Refused(_)) => {
@@ -437,6 +452,7 @@ impl Class for StartResponse {
                 // Silence would let a loop of write() go on for ever.
                 Err(PythonError::new(at, ExceptionKind::OSError, CLIENT_LEFT))
             }
+            Sent::Overdue => Err(PythonError::new(at, ExceptionKind::OSError, OVERDUE)),
         }
     }
 

@@ -17,6 +17,12 @@ import sys
 import threading
 import traceback
 
+from chaussette import RequestTimeout as RequestTimeout  # found here by what interrupts a request
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the name alone tells a type checker
+    from types import FrameType
+
 REFUSAL = "does not support loading in subinterpreters"
 
 #: This interpreter's number, never given twice in a process; set before `prepare`.
@@ -86,16 +92,17 @@ def _watch_extensions(rescue: bool) -> None:
         return None
 
     def exec_module(self, module):
-        before = _gil_is_off()
+        before = gil_is_off()
         execute(self, module)
-        if before and not _gil_is_off():
+        if before and not gil_is_off():
             gil_enabled_by.append(module.__name__)
 
     loader.create_module = create_module
     loader.exec_module = exec_module
 
 
-def _gil_is_off() -> bool:
+def gil_is_off() -> bool:
+    """Tell whether threads of this interpreter run Python at the same time."""
     return not getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
@@ -192,6 +199,12 @@ def report(error: BaseException) -> str:
         tb = tb.tb_next
     text = "".join(traceback.format_exception(type(error), error, tb)).rstrip()
     # A lone surrogate has no UTF-8, and the log is UTF-8.
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def stack(frame: FrameType) -> str:
+    """Return the stack of another thread, whose innermost frame is `frame`."""
+    text = "Stack (most recent call last):\n" + "".join(traceback.format_stack(frame)).rstrip()
     return text.encode("utf-8", "backslashreplace").decode()
 
 

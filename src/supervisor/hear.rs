@@ -1,0 +1,113 @@
+//! What reports change.
+
+use tokio::time::Instant;
+
+use super::life::Phase;
+use super::reload::Proof;
+use super::{Course, Supervisor};
+use crate::application::{Ended, Loader};
+use crate::census::{Reason, Stage};
+use crate::worker::Report;
+
+impl<L: Loader> Supervisor<L> {
+    /// Takes one report.
+    pub(super) fn hear(&mut self, report: Report) {
+        match report {
+            Report::Ready { number, took, .. } => self.is_ready(number, took),
+            Report::Worn { number } => {
+                if let Some(life) = self.life(number) {
+                    life.worn.get_or_insert(Reason::Requests);
+                }
+            }
+            Report::Stuck { number } => self.stuck(number),
+            Report::Exhausted => self.state.exhausted = true,
+            Report::Failed { number, error, ended } => {
+                let Some(life) = self.life(number) else { return };
+                let (phase, began, generation) = (life.phase, life.began, life.generation());
+                self.bury(number, &ended);
+                // Dismissed while it loaded: nobody is concerned any more.
+                if phase == Phase::Loading && self.state.course == Course::Running {
+                    self.load_failed(generation, began, &error.told());
+                }
+            }
+            Report::Ending { number } => {
+                let until = Instant::now() + self.terms.graceful;
+                if let Some(life) = self.life(number) {
+                    life.phase = match life.phase {
+                        Phase::Serving | Phase::Ready => Phase::Ending { until },
+                        Phase::Draining { until } => Phase::Ending { until },
+                        other => other,
+                    };
+                }
+            }
+            Report::Ended { number, ended } => self.has_ended(number, &ended),
+        }
+    }
+
+    fn is_ready(&mut self, number: u64, took: std::time::Duration) {
+        tracing::debug!("interpreter {number} is loaded after {:.3} s", took.as_secs_f64());
+        let Some(life) = self.life(number) else { return };
+        life.loaded();
+        if life.phase != Phase::Ready {
+            return;
+        }
+        let generation = life.generation();
+        self.state.back_off.reset();
+        self.state.complaint = None;
+        if let Some(reload) = self.state.reload.as_mut().filter(|reload| reload.generation == generation) {
+            reload.proof = Proof::Loaded;
+        }
+    }
+
+    fn has_ended(&mut self, number: u64, ended: &Ended) {
+        let Some(life) = self.life(number) else { return };
+        let (phase, began) = (life.phase, life.began);
+        if phase == Phase::Stuck {
+            self.roster.counters().recovered();
+            tracing::info!("interpreter {number}, which was stuck, has come back and ended");
+        }
+        self.bury(number, ended);
+        self.state.growth.look_soon();
+        let unasked = matches!(phase, Phase::Loading | Phase::Ready | Phase::Serving);
+        if unasked && self.state.course == Course::Running {
+            tracing::error!("interpreter {number} has ended unasked");
+            self.roster.tell(|whole| whole.count(Reason::Crash));
+            self.state.back_off.fail(began, Instant::now());
+        }
+    }
+
+    /// It does not come back: another takes its place.
+    pub(super) fn stuck(&mut self, number: u64) {
+        let Some(life) = self.life(number) else { return };
+        if !matches!(life.phase, Phase::Serving | Phase::Draining { .. }) {
+            return;
+        }
+        life.give_up(Phase::Stuck);
+        tracing::error!(
+            "interpreter {number} is stuck: a request does not come back from the application's code"
+        );
+        self.roster.counters().stuck();
+        self.roster.tell(|whole| whole.count(Reason::Stuck));
+    }
+
+    /// Its threads are done.
+    fn bury(&mut self, number: u64, ended: &Ended) {
+        let Some(place) = self.lives.iter().position(|life| life.number() == number) else { return };
+        match ended {
+            Ended::Cleanly => {
+                let life = self.lives.remove(place);
+                life.handle.record.reach(Stage::Ended);
+                self.roster.forget(&life.handle.record);
+                if self.state.course != Course::Running {
+                    self.state.ended += 1;
+                }
+            }
+            Ended::Abandoned(why) => {
+                tracing::warn!("{why}");
+                if let Some(life) = self.lives.get_mut(place) {
+                    life.give_up(Phase::Abandoned);
+                }
+            }
+        }
+    }
+}
