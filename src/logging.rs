@@ -8,7 +8,7 @@ use std::fmt::{self, Write as _};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
@@ -37,12 +37,20 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// 512 on the BSDs. Longer lines, tracebacks mostly, go in pieces of this size.
 const PIECE: usize = if cfg!(target_os = "linux") { 4096 } else { 512 };
 
-/// Sends the log events of all threads to `output` from now on, those below `level` left out.
-pub fn init(level: LogLevel, output: &LogOutput) -> io::Result<LogFile> {
+/// The log of this process, once it has one.
+static FILE: OnceLock<Arc<LogFile>> = OnceLock::new();
+
+/// Sends the log events of all threads to `output` from now on, those below `level` left out. Once a process: a
+/// program that has had a server before keeps that one's log.
+pub fn init(level: LogLevel, output: &LogOutput) -> io::Result<Arc<LogFile>> {
     LazyLock::force(&ZONE);
-    let file = LogFile { sink: Arc::new(Mutex::new(Sink::open(output)?)), output: output.clone() };
+    if let Some(file) = FILE.get() {
+        return Ok(Arc::clone(file));
+    }
+    let sink = Arc::new(Mutex::new(Sink::open(output)?));
+    let file = Arc::new(LogFile { sink, output: output.clone() });
     tracing::subscriber::set_global_default(subscriber(level, &file)).map_err(io::Error::other)?;
-    Ok(file)
+    Ok(Arc::clone(FILE.get_or_init(|| file)))
 }
 
 /// What lines are written to.

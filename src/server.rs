@@ -14,7 +14,6 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use self::logs::Logs;
-use crate::access::Lines;
 use crate::application::{Home, LoadError, Loader};
 use crate::bell::Bell;
 use crate::census::{Command, Commands, Orders, Outcome, Roster};
@@ -50,6 +49,11 @@ pub trait Workplace {
 
     /// Calls `--pre-hook` or `--post-hook`.
     fn hook(&self, config: &Config, name: &str) -> Result<(), String>;
+
+    /// Who may ask this server to end. Called once, inside the reactor.
+    fn signals(&self) -> std::io::Result<Signals> {
+        Signals::install()
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,13 +122,8 @@ pub fn run<W: Workplace>(config: &Config, workplace: &W) -> Stopped {
     let (dispatcher, queue) = dispatch::queue(config.workers.queue, Arc::new(Bell::default()));
     match http::reactor(&dispatcher) {
         Ok(reactor) => {
-            let lines = logs.lines();
-            if let Err(error) = logs.reopen_on_signal(&reactor) {
-                logging::critical(format_args!("cannot watch signals: {error}"));
-                return Stopped::orderly(ExitStatus::Internal);
-            }
             let server = (dispatcher, queue);
-            let stopped = reactor.block_on(live(config, workplace, &plans, (server, lines)));
+            let stopped = reactor.block_on(live(config, workplace, &plans, (server, &logs)));
             // A thread that still reads a file for a client that is gone is not waited for.
             reactor.shutdown_background();
             stopped
@@ -140,13 +139,13 @@ async fn live<W: Workplace>(
     config: &Config,
     workplace: &W,
     plans: &[Plan],
-    ((dispatcher, queue), lines): ((Dispatcher, WorkQueue), Option<Lines>),
+    ((dispatcher, queue), logs): ((Dispatcher, WorkQueue), &Logs),
 ) -> Stopped {
     let listeners = match adopt(config) {
         Ok(listeners) => listeners,
         Err(stopped) => return stopped,
     };
-    let mut signals = match Signals::install() {
+    let mut signals = match workplace.signals().and_then(|signals| logs.reopen_on(signals)) {
         Ok(signals) => signals,
         Err(error) => {
             logging::critical(format_args!("cannot watch signals: {error}"));
@@ -184,7 +183,7 @@ async fn live<W: Workplace>(
     tokio::spawn(watch.run());
     let front_end = FrontEnd::new(listeners, dispatcher, config.limits, drain)
         .behind(config.proxies.clone())
-        .logging(lines);
+        .logging(logs.lines());
     let graceful = config.life.graceful_timeout;
     let (why, deadline) = serve(front_end, &mut supervisor, &mut signals, &drainer, graceful).await;
 

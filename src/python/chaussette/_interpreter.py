@@ -134,7 +134,9 @@ class NotAnApplication(TypeError):
 def load(spec: str, factory: bool) -> object:
     """Return the WSGI application that `spec` names; with `factory`, what calling that gives."""
     if spec.startswith("paste:"):
-        application = _load_paste(spec.removeprefix("paste:"))
+        from chaussette._paste import load_application
+
+        application = load_application(spec.removeprefix("paste:"))
     else:
         from chaussette.util import import_string
 
@@ -146,23 +148,6 @@ def load(spec: str, factory: bool) -> object:
     if not callable(application):
         raise NotAnApplication(f"{spec!r} is not callable: {application!r} (expected module:attribute)")
     return application
-
-
-def _load_paste(spec: str) -> object:
-    try:
-        from paste.deploy import loadapp
-    except ImportError as error:
-        if error.name in ("paste", "paste.deploy"):
-            raise ImportError("paste: applications need PasteDeploy: pip install PasteDeploy") from error
-        raise
-    path, _, name = spec.partition("#")
-    path = os.path.abspath(path)
-    with open(path, encoding="utf-8") as file:
-        if any(line.strip() == "[loggers]" for line in file):
-            import logging.config
-
-            logging.config.fileConfig(path, {"__file__": path, "here": os.path.dirname(path)})
-    return loadapp(f"config:{path}", name=name or None)
 
 
 def refusal(error: BaseException) -> tuple[str, list[str]] | None:
