@@ -181,6 +181,37 @@ def test_a_stop_is_graceful_and_removes_the_socket(server, gate, tmp_path, unix)
     assert "control socket: Stop: accepted" in site.log
 
 
+@pytest.mark.own_gil
+def test_a_reload_is_begun_and_told_to_its_end(server, unix):
+    site = server("apps.hello:app", "--interpreters", "2", "--control", unix)
+    control = Control(unix, site)
+    answer = control.post("/reload")
+    assert (answer.status, answer.json()["outcome"]) == (202, "accepted")
+    soon(lambda: control.status["reload"]["state"] == "done", 30, what=lambda: f"a reload, not {control.status}")
+    soon(lambda: len(control.status["interpreters"]) == 2, what="the old ones to be gone")
+    status = control.status
+    assert [one["generation"] for one in status["interpreters"]] == [1, 1]
+    assert (status["generation"], status["replaced"]["reload"]) == (1, 2)
+    assert control.metrics()["chaussette_reloads_total", ()] == 1
+
+
+@pytest.mark.own_gil
+def test_interpreters_are_added_and_ended_within_the_limits(server, unix):
+    site = server("apps.hello:app", "--min-interpreters", "1", "--max-interpreters", "3", "--control", unix)
+    control = Control(unix, site)
+
+    def serving_ones():
+        return [one["stage"] for one in control.status["interpreters"]].count("serving")
+
+    assert control.post("/interpreters?n=3").status == 202
+    soon(lambda: serving_ones() == 3, 30, what=lambda: f"three interpreters, not {control.status}")
+    assert control.status["interpreters_wanted"] == 3
+    assert control.post("/interpreters?n=3").status == 200
+    assert control.post("/interpreters?n=1").status == 202
+    soon(lambda: len(control.status["interpreters"]) == 1, 30, what=lambda: f"one, not {control.status}")
+    assert site.get().status == 200
+
+
 def test_a_quick_stop_removes_the_socket_too(server, tmp_path, unix):
     site = server("apps.hello:app", "--control", unix)
     assert (tmp_path / "control").exists()

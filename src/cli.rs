@@ -31,7 +31,8 @@ use self::sockets::SocketArgs;
 use self::timeouts::TimeoutArgs;
 use self::values::{AddressFamily, Interpreters, Seconds, StreamOnly};
 use crate::config::{
-    self, AppForm, Config, Hooks, Isolation, Life, Limits, LogLevel, LogOutput, Logs, VERSION, Workers,
+    self, Access, AccessFormat, AccessOutput, AppForm, Config, Hooks, Isolation, Life, Limits, LogLevel,
+    LogOutput, Logs, VERSION, Workers,
 };
 
 /// Name of the program in its help and its errors, however it was started.
@@ -136,6 +137,7 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
         limits: line.limits.resolve(),
         proxies,
         control: line.control.control,
+        access: line.logs.access(),
         logs: Logs { level: line.logs.level, output: line.logs.output },
         hooks: Hooks { pre: line.compatible.pre_hook, post: line.compatible.post_hook },
         notices,
@@ -252,6 +254,12 @@ struct LogArgs {
     /// File that lines are appended to, - for standard error
     #[arg(long = "log-output", value_name = "FILE", default_value = "-", value_parser = values::log_output)]
     output: LogOutput,
+    /// File that a line for each request is appended to, - for standard output
+    #[arg(long, value_name = "FILE", value_parser = values::access_log)]
+    access_log: Option<AccessOutput>,
+    /// What that line has
+    #[arg(long, value_name = "FORMAT", default_value = "combined", value_parser = values::access_format())]
+    access_log_format: AccessFormat,
 }
 
 #[derive(Debug, Args)]
@@ -281,6 +289,12 @@ impl WorkerArgs {
             Interpreters::Count(count) => (count, lives.bounds(count)?),
         };
         Ok(Workers { interpreters, threads: self.threads, isolation: self.isolation, queue, bounds })
+    }
+}
+
+impl LogArgs {
+    fn access(&self) -> Option<Access> {
+        self.access_log.clone().map(|output| Access { output, format: self.access_log_format })
     }
 }
 

@@ -110,6 +110,8 @@ pub struct Config {
     pub control: Option<ControlAddress>,
     /// Level and destination of log lines.
     pub logs: Logs,
+    /// A log with a line for each request, if there shall be one.
+    pub access: Option<Access>,
     /// Functions called before serving and after it.
     pub hooks: Hooks,
     /// What is odd in the command line but not wrong, one sentence each, to be logged as warnings
@@ -260,6 +262,36 @@ pub enum LogOutput {
     Stderr,
     /// A file, appended to.
     File(PathBuf),
+}
+
+/// The access log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    pub output: AccessOutput,
+    pub format: AccessFormat,
+}
+
+/// Where its lines go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccessOutput {
+    /// Standard output (`-`): log lines go to standard error.
+    Stdout,
+    /// A file, appended to.
+    File(PathBuf),
+}
+
+/// What its lines are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AccessFormat {
+    /// Apache's, of the NCSA before it.
+    Common,
+    /// And the headers Referer and User-Agent: what most programs that read such logs take.
+    #[default]
+    Combined,
+    /// And times and the interpreter.
+    Timed,
+    /// An object a line.
+    Json,
 }
 
 /// Dotted names of Python functions, called with the settings.

@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 
 use crate::bell::{Bell, Ringer};
 use crate::census::{self, Closed, Counters, Desk};
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Service};
 
 /// Requests handed over at once at most, within one turn of the reactor. 32: see [`crate::bell`].
 const BATCH: usize = 32;
@@ -371,7 +371,9 @@ impl Seat {
     }
 
     fn open(&mut self, Waiting { exchange, since }: Waiting, now: Instant) -> Exchange {
-        let closed = self.desk.open(&exchange, now, now.saturating_duration_since(since));
+        let queued = now.saturating_duration_since(since);
+        exchange.reply.served_by(Service { interpreter: self.desk.number(), queued });
+        let closed = self.desk.open(&exchange, now, queued);
         self.note(closed);
         exchange
     }

@@ -4,8 +4,10 @@
 //! [`cli`] and [`config`] say what is wanted; [`server`] is the life of the process on one page;
 //! [`listener`] adopts the socket; [`http`] reads requests; [`exchange`] is the waist; [`dispatch`] and
 //! [`bell`] hand over and back; [`application`] is the seam; [`worker`], [`supervisor`] and [`watch`] mind the threads;
+//! [`logging`] and [`access`] write the two logs;
 //! `wsgi` is PEP 3333; `interp` is CPython; `pymodule` joins the halves.
 
+pub mod access;
 pub mod application;
 pub mod bell;
 pub mod census;

@@ -8,7 +8,7 @@ use std::fmt::{self, Write as _};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
@@ -37,14 +37,45 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// 512 on the BSDs. Longer lines, tracebacks mostly, go in pieces of this size.
 const PIECE: usize = if cfg!(target_os = "linux") { 4096 } else { 512 };
 
+/// The log of this process, once it has one.
+static FILE: OnceLock<Arc<LogFile>> = OnceLock::new();
+
 /// Sends the log events of all threads to `output` from now on, those below `level` left out. Once a process: a
 /// program that has had a server before keeps that one's log.
-pub fn init(level: LogLevel, output: &LogOutput) -> io::Result<()> {
+pub fn init(level: LogLevel, output: &LogOutput) -> io::Result<Arc<LogFile>> {
     LazyLock::force(&ZONE);
-    if tracing::dispatcher::has_been_set() {
-        return Ok(());
+    if let Some(file) = FILE.get() {
+        return Ok(Arc::clone(file));
     }
-    tracing::subscriber::set_global_default(subscriber(level, output)?).map_err(io::Error::other)
+    let sink = Arc::new(Mutex::new(Sink::open(output)?));
+    let file = Arc::new(LogFile { sink, output: output.clone() });
+    tracing::subscriber::set_global_default(subscriber(level, &file)).map_err(io::Error::other)?;
+    Ok(Arc::clone(FILE.get_or_init(|| file)))
+}
+
+/// What lines are written to.
+#[derive(Debug)]
+pub struct LogFile {
+    sink: Arc<Mutex<Sink>>,
+    output: LogOutput,
+}
+
+impl LogFile {
+    /// Opens the file of that name again: it was renamed. Standard error stays. An error names the option, and
+    /// leaves the old one.
+    pub fn reopen(&self) -> io::Result<()> {
+        if self.output != LogOutput::Stderr {
+            // Opened first: the lines of others wait for no disk.
+            let sink = Sink::open(&self.output)?;
+            *self.sink.lock() = sink;
+        }
+        Ok(())
+    }
+}
+
+/// The local time of the process that was started.
+pub fn zone() -> TimeZone {
+    ZONE.clone()
 }
 
 /// Logs why the process ends. Written at every level.
@@ -52,16 +83,16 @@ pub fn critical(message: impl fmt::Display) {
     tracing::error!(target: CRITICAL, "{message}");
 }
 
-fn subscriber(level: LogLevel, output: &LogOutput) -> io::Result<impl Subscriber + Send + Sync + use<>> {
+fn subscriber(level: LogLevel, file: &LogFile) -> impl Subscriber + Send + Sync + use<> {
     let lines = tracing_subscriber::fmt()
         // Else a write that fails would be reported by `eprintln!`, which panics if standard error
         // is what failed. `Output` never fails; this is for the day it does.
         .log_internal_errors(false)
         .with_max_level(Level::TRACE)
         .event_format(Lines)
-        .with_writer(Output(Mutex::new(Sink::open(output)?)))
+        .with_writer(Output(Arc::clone(&file.sink)))
         .finish();
-    Ok(lines.with(filter_fn(move |event| is_written(event, level))))
+    lines.with(filter_fn(move |event| is_written(event, level)))
 }
 
 fn is_written(event: &Metadata<'_>, level: LogLevel) -> bool {
@@ -135,7 +166,7 @@ impl Visit for Text {
 }
 
 /// Where the lines of all threads meet: one at a time, so that they never interleave.
-struct Output(Mutex<Sink>);
+struct Output(Arc<Mutex<Sink>>);
 
 impl<'a> MakeWriter<'a> for Output {
     type Writer = &'a Self;
@@ -158,6 +189,7 @@ impl io::Write for &Output {
 }
 
 /// A descriptor that lines go to, and what it did not take.
+#[derive(Debug)]
 struct Sink {
     target: Target,
     /// Bytes given to one write(2).
@@ -165,12 +197,14 @@ struct Sink {
     lost: Option<Lost>,
 }
 
+#[derive(Debug)]
 enum Target {
     Stderr(io::Stderr),
     File(File),
 }
 
 /// Lines that the descriptor did not take.
+#[derive(Debug)]
 struct Lost {
     lines: u64,
     why: io::Error,
@@ -283,11 +317,16 @@ mod tests {
 
     use super::*;
 
+    fn opened(level: LogLevel, output: &LogOutput) -> impl Subscriber + Send + Sync + use<> {
+        let sink = Arc::new(Mutex::new(Sink::open(output).unwrap()));
+        subscriber(level, &LogFile { sink, output: output.clone() })
+    }
+
     /// What is written to a file while `work` runs.
     fn written(level: LogLevel, work: impl FnOnce()) -> String {
         let (mut reader, writer) = io::pipe().unwrap();
         let output = LogOutput::File(PathBuf::from(format!("/dev/fd/{}", writer.as_raw_fd())));
-        let subscriber = subscriber(level, &output).unwrap();
+        let subscriber = opened(level, &output);
         drop(writer);
         tracing::subscriber::with_default(subscriber, work);
         let mut text = String::new();
@@ -341,7 +380,7 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn a_full_disk_costs_the_line_only() {
-        let subscriber = subscriber(LogLevel::Info, &LogOutput::File("/dev/full".into())).unwrap();
+        let subscriber = opened(LogLevel::Info, &LogOutput::File("/dev/full".into()));
         tracing::subscriber::with_default(subscriber, || tracing::info!("lost"));
     }
 
@@ -349,7 +388,7 @@ mod tests {
     fn a_reader_that_left_costs_the_line_only() {
         let (reader, writer) = io::pipe().unwrap();
         let output = LogOutput::File(PathBuf::from(format!("/dev/fd/{}", writer.as_raw_fd())));
-        let subscriber = subscriber(LogLevel::Info, &output).unwrap();
+        let subscriber = opened(LogLevel::Info, &output);
         drop(reader);
         tracing::subscriber::with_default(subscriber, || tracing::info!("lost"));
     }
@@ -358,7 +397,7 @@ mod tests {
     fn a_full_pipe_delays_one_line_and_the_loss_is_told_once_there_is_room() {
         let (mut reader, writer) = io::pipe().unwrap();
         let output = LogOutput::File(PathBuf::from(format!("/dev/fd/{}", writer.as_raw_fd())));
-        let subscriber = subscriber(LogLevel::Info, &output).unwrap();
+        let subscriber = opened(LogLevel::Info, &output);
         drop(writer);
         tracing::subscriber::with_default(subscriber, || {
             let line = "x".repeat(1000);

@@ -4,6 +4,7 @@
 //! prints nothing but log lines.
 
 mod asks;
+mod logs;
 
 use std::io::Write as _;
 use std::num::NonZeroUsize;
@@ -14,6 +15,7 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use self::asks::{Asked, Asks};
+use self::logs::Logs;
 use crate::application::{Home, LoadError, Loader};
 use crate::bell::Bell;
 use crate::census::{Commands, Roster};
@@ -105,9 +107,10 @@ impl Stopped {
 
 /// Runs the server until it is told to stop.
 pub fn run<W: Workplace>(config: &Config, workplace: &W) -> Stopped {
-    if let Err(error) = logging::init(config.logs.level, &config.logs.output) {
-        return Stopped::unlogged(&format!("chaussette: error: {error}"));
-    }
+    let logs = match Logs::open(config) {
+        Ok(logs) => logs,
+        Err(error) => return Stopped::unlogged(&format!("chaussette: error: {error}")),
+    };
     for notice in &config.notices {
         tracing::warn!("{notice}");
     }
@@ -121,7 +124,8 @@ pub fn run<W: Workplace>(config: &Config, workplace: &W) -> Stopped {
     let (dispatcher, queue) = dispatch::queue(config.workers.queue, Arc::new(Bell::default()));
     match http::reactor(&dispatcher) {
         Ok(reactor) => {
-            let stopped = reactor.block_on(live(config, workplace, &plans, (dispatcher, queue)));
+            let server = (dispatcher, queue);
+            let stopped = reactor.block_on(live(config, workplace, &plans, (server, &logs)));
             // A thread that still reads a file for a client that is gone is not waited for.
             reactor.shutdown_background();
             stopped
@@ -137,13 +141,13 @@ async fn live<W: Workplace>(
     config: &Config,
     workplace: &W,
     plans: &[Plan],
-    (dispatcher, queue): (Dispatcher, WorkQueue),
+    ((dispatcher, queue), logs): ((Dispatcher, WorkQueue), &Logs),
 ) -> Stopped {
     let listeners = match adopt(config) {
         Ok(listeners) => listeners,
         Err(stopped) => return stopped,
     };
-    let signals = match workplace.signals() {
+    let signals = match workplace.signals().and_then(|signals| logs.reopen_on(signals)) {
         Ok(signals) => signals,
         Err(error) => {
             logging::critical(format_args!("cannot watch signals: {error}"));
@@ -182,7 +186,9 @@ async fn live<W: Workplace>(
     for command in kept {
         asks::Asker::Log.hear(supervisor.obey(command));
     }
-    let front_end = FrontEnd::new(listeners, dispatcher, config.limits, drain).behind(config.proxies.clone());
+    let front_end = FrontEnd::new(listeners, dispatcher, config.limits, drain)
+        .behind(config.proxies.clone())
+        .logging(logs.lines());
     let minding = (&mut supervisor, &mut asks);
     let (why, deadline) = serve(front_end, minding, &drainer, config.life.graceful_timeout).await;
 

@@ -4,10 +4,12 @@
 //! which alone decides, and spreads the decision as a [`Drain`]. Knows neither HTTP nor Python.
 
 use std::io;
+use std::sync::Arc;
 
 use tokio::select;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
+use tokio::task::spawn_blocking;
 
 use crate::census::Command;
 
@@ -59,7 +61,6 @@ pub struct ProcessSignals {
     int: Signal,
     quit: Signal,
     hup: Signal,
-    usr1: Signal,
     usr2: Signal,
     ttin: Signal,
     ttou: Signal,
@@ -83,7 +84,6 @@ impl ProcessSignals {
             int: signal(SignalKind::interrupt())?,
             quit: signal(SignalKind::quit())?,
             hup: signal(SignalKind::hangup())?,
-            usr1: signal(SignalKind::user_defined1())?,
             usr2: signal(SignalKind::user_defined2())?,
             ttin: signal(SignalKind::from_raw(rustix::process::Signal::TTIN.as_raw()))?,
             ttou: signal(SignalKind::from_raw(rustix::process::Signal::TTOU.as_raw()))?,
@@ -100,7 +100,6 @@ impl ProcessSignals {
             _ = self.term.recv() => self.stop(),
             _ = self.int.recv() => self.stop(),
             _ = self.hup.recv() => Ask::Change(Command::Reload),
-            _ = self.usr1.recv() => Ask::Ignored("SIGUSR1"),
             _ = self.usr2.recv() => Ask::Ignored("SIGUSR2"),
             _ = self.ttin.recv() => Ask::Change(Command::More),
             _ = self.ttou.recv() => Ask::Change(Command::Fewer),
@@ -114,6 +113,21 @@ impl ProcessSignals {
             Asked::Once => Ask::Quick,
         }
     }
+}
+
+/// Calls `reopen` for each USR1 from now on, on a thread that may wait for a disk. Needs a tokio runtime with its
+/// I/O on, and ends with it.
+pub fn on_reopen(reopen: impl Fn() + Send + Sync + 'static) -> io::Result<()> {
+    let mut usr1 = signal(SignalKind::user_defined1())?;
+    let reopen = Arc::new(reopen);
+    tokio::spawn(async move {
+        while usr1.recv().await.is_some() {
+            let reopen = Arc::clone(&reopen);
+            // One after another; a panic in it has been reported, and costs this one time.
+            let _ = spawn_blocking(move || reopen()).await;
+        }
+    });
+    Ok(())
 }
 
 /// How far the end has come. It only grows.

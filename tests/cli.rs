@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use chaussette::cli::{ExitStatus, Form, Outcome, Question, main, parse};
 use chaussette::config::{
-    Address, AppForm, Backend, Bounds, Config, ControlAddress, Family, ForwardedHeader, ForwardedHeaders,
-    Hooks, Isolation, Life, Limits, Lives, LogLevel, LogOutput, Logs, Patching, Proxies, ProxyProtocol,
-    Timeouts, Trusted, Unbelieved, Workers,
+    Access, AccessFormat, AccessOutput, Address, AppForm, Backend, Bounds, Config, ControlAddress, Family,
+    ForwardedHeader, ForwardedHeaders, Hooks, Isolation, Life, Limits, Lives, LogLevel, LogOutput, Logs,
+    Patching, Proxies, ProxyProtocol, Timeouts, Trusted, Unbelieved, Workers,
 };
 
 fn argv(words: &str) -> Vec<OsString> {
@@ -92,6 +92,7 @@ fn no_words_give_the_defaults() {
             protocol: ProxyProtocol::Off,
         },
         control: None,
+        access: None,
         logs: Logs { level: LogLevel::Info, output: LogOutput::Stderr },
         hooks: Hooks::default(),
         notices: Vec::new(),
@@ -106,7 +107,7 @@ fn each_option_sets_its_setting() {
         --max-requests-jitter 7 --max-lifetime 3600 --spare --warmup http://example.org/health --max-growth 256 --max-body 0 --max-header-size 8192 --max-headers 9 \
         --header-timeout 1 --body-timeout 2 --min-rate 0 --keep-alive 0 --forwarded-allow-ips 10.1.2.3/8,unix \
         --forwarded-headers X-Forwarded-For,x-forwarded-proto --clear-untrusted-proxy-headers --proxy-protocol v2 \
-        --control unix:/c --log-level debug --log-output /log \
+        --control unix:/c --log-level debug --log-output /log --access-log - --access-log-format json \
         --python-path /a::/b --pre-hook app.pre --post-hook app:post --socket-type SOCK_STREAM pkg:app one -- --two";
     let expected = Config {
         argv0: "/venv/bin/chaussette".to_owned(),
@@ -156,6 +157,7 @@ fn each_option_sets_its_setting() {
             protocol: ProxyProtocol::V2,
         },
         control: Some(ControlAddress::Unix("/c".into())),
+        access: Some(Access { output: AccessOutput::Stdout, format: AccessFormat::Json }),
         logs: Logs { level: LogLevel::Debug, output: LogOutput::File("/log".into()) },
         hooks: Hooks { pre: Some("app.pre".to_owned()), post: Some("app:post".to_owned()) },
         notices: Vec::new(),
@@ -442,6 +444,11 @@ fn a_mistake_is_told_in_one_line_with_option_value_and_cure() {
         ("--control [::1]:9 --json", "--json goes with --census only: leave it out".to_owned()),
         ("--log-level loud", "--log-level loud: use one of critical, error, warning, info, debug".to_owned()),
         ("--log-output=", "--log-output '': empty: name a file, or - for standard error".to_owned()),
+        ("--access-log=", "--access-log '': empty: name a file, or - for standard output".to_owned()),
+        (
+            "--access-log-format clf",
+            "--access-log-format clf: use one of common, combined, timed, json".to_owned(),
+        ),
         ("--pre-hook=", "--pre-hook '': empty: name a Python object, pkg.mod:attr".to_owned()),
     ];
     for (words, expected) in table {

@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chaussette::census::Command;
-use chaussette::shutdown::{Ask, Drain, Signals, drain};
+use chaussette::shutdown::{Ask, Drain, Signals, drain, on_reopen};
 use rustix::process::{Signal, getpid, kill_process};
 use tokio::task::yield_now;
 use tokio::time::timeout;
@@ -50,16 +50,28 @@ fn quit_is_quick() {
 
 #[test]
 fn signals_without_a_meaning_are_told_by_name_and_end_nothing() {
-    let signals = [Signal::HUP, Signal::USR1, Signal::USR2, Signal::TTIN, Signal::TTOU, Signal::TERM];
+    let signals = [Signal::HUP, Signal::USR2, Signal::TTIN, Signal::TTOU, Signal::TERM];
     let expected = [
         Ask::Change(Command::Reload),
-        Ask::Ignored("SIGUSR1"),
         Ask::Ignored("SIGUSR2"),
         Ask::Change(Command::More),
         Ask::Change(Command::Fewer),
         Ask::Graceful,
     ];
     assert_eq!(asks(&signals), expected);
+}
+
+#[test]
+fn each_usr1_reopens() {
+    let _alone = alone();
+    run(async {
+        let (say, mut said) = tokio::sync::mpsc::unbounded_channel();
+        on_reopen(move || say.send(()).unwrap()).unwrap();
+        for _ in 0..2 {
+            kill_process(getpid(), Signal::USR1).unwrap();
+            timeout(DEADLINE, said.recv()).await.unwrap().unwrap();
+        }
+    });
 }
 
 #[test]

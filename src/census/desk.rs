@@ -14,6 +14,8 @@ use crate::exchange::{Client, Exchange, Revoker};
 /// One per serving thread, owned by its seat at the queue.
 #[derive(Debug, Default)]
 pub struct Desk {
+    /// Of the interpreter that it stands in.
+    number: u64,
     /// As its interpreter knows it; zeroes until it is told.
     thread: Mutex<Thread>,
     entry: Mutex<Option<Entry>>,
@@ -65,6 +67,17 @@ pub enum Closed {
 }
 
 impl Desk {
+    /// In the interpreter of this number.
+    #[must_use]
+    pub fn of(number: u64) -> Self {
+        Self { number, ..Self::default() }
+    }
+
+    /// The number of the interpreter that it stands in.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Its thread says that it serves here.
     pub fn sit(&self, thread: Thread) {
         *self.thread.lock() = thread;

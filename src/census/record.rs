@@ -110,7 +110,7 @@ impl Record {
 
     /// A desk for one more serving thread.
     pub fn desk(&self) -> Arc<Desk> {
-        let desk = Arc::new(Desk::default());
+        let desk = Arc::new(Desk::of(self.number()));
         self.desks.lock().push(Arc::clone(&desk));
         desk
     }

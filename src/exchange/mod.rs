@@ -12,7 +12,7 @@ mod revoker;
 pub use body::{BodyError, BodyReader, BodySender, ReaderGone, RequestBody, body_channel};
 pub use reply::{
     Answer, ChunkReader, FileRange, Missing, NoReader, Reply, ReplyBody, Response, ResponseBody,
-    ResponseHead, Unsent,
+    ResponseHead, Service, Unsent, Witness,
 };
 pub use revoker::{Revoked, Revoker, Waited};
 

@@ -7,9 +7,9 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
@@ -70,6 +70,10 @@ pub(super) struct Slot {
     interest: AtomicU8,
     /// A worker has the request.
     taken: AtomicBool,
+    /// The number of the interpreter that has it, plus one. 0: none has.
+    server: AtomicU64,
+    /// Nanoseconds that it had waited then.
+    queued: AtomicU64,
     pub(super) bell: Arc<Bell>,
 }
 
@@ -160,6 +164,30 @@ impl Slot {
     }
 }
 
+/// Who serves a request, and what that took to come about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Service {
+    /// The interpreter's number.
+    pub interpreter: u64,
+    /// How long the request waited in the queue.
+    pub queued: Duration,
+}
+
+/// Tells who serves a request, when that is known. Keeps the reply's buffer alive.
+#[derive(Debug)]
+pub struct Witness {
+    slot: Arc<Slot>,
+}
+
+impl Witness {
+    /// None: nobody does, or did.
+    #[must_use]
+    pub fn service(&self) -> Option<Service> {
+        let interpreter = self.slot.server.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(Service { interpreter, queued: Duration::from_nanos(self.slot.queued.load(Ordering::Relaxed)) })
+    }
+}
+
 /// The worker's obligation to answer.
 #[derive(Debug)]
 pub struct Reply {
@@ -174,6 +202,8 @@ impl Reply {
             room: Condvar::new(),
             interest: AtomicU8::new(Interest::Wanted as u8),
             taken: AtomicBool::new(false),
+            server: AtomicU64::new(0),
+            queued: AtomicU64::new(0),
             bell,
         });
         (Self { slot: Some(Arc::clone(&slot)) }, Answer { slot })
@@ -188,6 +218,15 @@ impl Reply {
     pub fn take(&self) {
         if let Some(slot) = &self.slot {
             slot.taken.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes who has the request now.
+    pub fn served_by(&self, service: Service) {
+        if let Some(slot) = &self.slot {
+            let queued = u64::try_from(service.queued.as_nanos()).unwrap_or(u64::MAX);
+            slot.queued.store(queued, Ordering::Relaxed);
+            slot.server.store(service.interpreter.saturating_add(1), Ordering::Relaxed);
         }
     }
 
@@ -398,6 +437,12 @@ impl Answer {
             Start::Stream => ResponseBody::Stream(ChunkReader { answer: self }),
         };
         Ok(Response { head, body })
+    }
+
+    /// Whom to ask who served it, later.
+    #[must_use]
+    pub fn witness(&self) -> Witness {
+        Witness { slot: Arc::clone(&self.slot) }
     }
 
     fn is_taken(&self) -> bool {

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use super::Limits;
 use super::aside::Aside;
 use super::refusal::Refusal;
+use crate::access::{Entry, Line};
 
 /// How long a client may take to read a refusal before the connection is closed under it, and how long an
 /// unread request body is taken in after its answer. 2 s: several round trips on a bad line.
@@ -160,6 +161,8 @@ struct Turn {
     unread: Option<Instant>,
     served: u64,
     errand: Errand,
+    /// The request in the access log, while its answer is under way.
+    entry: Option<Entry>,
     draining: Option<Instant>,
     reset: bool,
     /// There is no hyper now.
@@ -193,6 +196,7 @@ impl Link {
                 unread: None,
                 served: 0,
                 errand: Errand::default(),
+                entry: None,
                 draining: None,
                 reset: false,
                 asleep: true,
@@ -253,9 +257,9 @@ impl Link {
         turn.awaited = Some((Awaited::Request, Instant::now()));
     }
 
-    /// hyper is given a head that stands for this refusal.
-    pub(super) fn refuse(&self, refusal: Refusal) {
-        self.open(Errand { refusal: Some(refusal), target: None });
+    /// hyper is given a head that stands for this refusal of what began with `line`.
+    pub(super) fn refuse(&self, refusal: Refusal, line: Option<Bytes>) {
+        self.open(Errand { refusal: Some(refusal), target: line });
     }
 
     /// So much of the body is still to come, as far as its length says.
@@ -293,6 +297,9 @@ impl Link {
             Answer::Given => {
                 let now = Instant::now();
                 turn.answer = Answer::None;
+                if let Some(entry) = turn.entry.take() {
+                    entry.complete();
+                }
                 match after {
                     Exchange::Unread => turn.unread = Some(now),
                     Exchange::None | Exchange::Open => turn.awaited = Some((Awaited::Request, now)),
@@ -323,9 +330,24 @@ impl Link {
         std::mem::take(&mut self.turn.lock().errand)
     }
 
-    /// The response is wholly in hyper's hands.
-    pub(super) fn given(&self) {
+    /// The request is in the access log.
+    pub(super) fn log(&self, entry: Entry) {
+        self.turn.lock().entry = Some(entry);
+    }
+
+    /// Notes there what has become known.
+    pub(super) fn note(&self, note: impl FnOnce(&mut Line)) {
+        if let Some(entry) = &mut self.turn.lock().entry {
+            entry.note(note);
+        }
+    }
+
+    /// The response is wholly in hyper's hands, `counted` bytes of its body having been counted.
+    pub(super) fn given(&self, counted: u64) {
         let mut turn = self.turn.lock();
+        if let Some(entry) = &mut turn.entry {
+            entry.note(|line| line.bytes += counted);
+        }
         if turn.answer == Answer::Due {
             turn.answer = Answer::Given;
             self.awaits_flush.store(true, Ordering::Relaxed);
@@ -346,6 +368,15 @@ impl Link {
     /// Whether the client shut its sending side.
     pub(super) fn has_left(&self) -> bool {
         self.turn.lock().left.is_some()
+    }
+
+    /// The target as it was sent, where hyper is given another. An error: what is refused, as it began.
+    pub(super) fn sent(&self) -> Result<Option<Bytes>, Bytes> {
+        let turn = self.turn.lock();
+        match turn.errand.refusal {
+            Some(_) => Err(turn.errand.target.clone().unwrap_or_default()),
+            None => Ok(turn.errand.target.clone()),
+        }
     }
 
     /// Bytes of the request's body that are still to come, as far as its length says.

@@ -7,8 +7,10 @@
 //! between the socket and hyper, `head`, `chunked` and `syntax` check what passes; `request` and `body` lead in,
 //! `response` and `file` lead out, `aside` around hyper; `link` is what they tell one another. What proxies say is
 //! read by `preface` and `proxy` before the first request (PROXY protocol), by `forwarded` and `rfc7239` in each.
+//! `access` tells the access log. `control` is another server, beside this one.
 
 mod accept;
+mod access;
 mod aside;
 mod body;
 mod chunked;
@@ -40,6 +42,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 
 use self::preface::TurnedAway;
+use crate::access::Lines;
 pub use crate::config::Limits;
 use crate::config::Proxies;
 use crate::dispatch::Dispatcher;
@@ -69,6 +72,8 @@ struct Front {
     proxies: Proxies,
     turned_away: TurnedAway,
     drain: Drain,
+    /// Where a line is left for each request, if anywhere.
+    access: Option<Lines>,
     protocol: http1::Builder,
     /// What is read lands here and is passed on at once. Locked only while one read lasts, on one thread.
     scratch: Mutex<Box<[u8]>>,
@@ -89,7 +94,9 @@ impl FrontEnd {
         let scratch = Mutex::new(vec![0; wire::READ].into_boxed_slice());
         let (proxies, turned_away) = (Proxies::default(), TurnedAway::default());
         let idle = AtomicUsize::new(0);
-        let front = Front { dispatcher, limits, proxies, turned_away, drain, protocol, scratch, idle };
+        let access = None;
+        let front =
+            Front { dispatcher, limits, proxies, turned_away, drain, access, protocol, scratch, idle };
         Self { listeners, front }
     }
 
@@ -97,6 +104,13 @@ impl FrontEnd {
     #[must_use]
     pub fn behind(mut self, proxies: Proxies) -> Self {
         self.front.proxies = proxies;
+        self
+    }
+
+    /// Leaves a line for each request there.
+    #[must_use]
+    pub fn logging(mut self, access: Option<Lines>) -> Self {
+        self.front.access = access;
         self
     }
 

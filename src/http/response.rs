@@ -233,6 +233,8 @@ pub(super) struct Counted {
     /// Bytes to go, when a length was declared.
     left: Option<u64>,
     declared: Option<u64>,
+    /// Bytes that went.
+    gone: u64,
     asked: Asked,
     link: Arc<Link>,
 }
@@ -252,6 +254,14 @@ enum Pieces {
 pub(super) struct Aborted(pub(super) String);
 
 impl Outgoing {
+    /// Bytes of a body that is there as a whole.
+    pub(super) fn whole(&self) -> u64 {
+        match self {
+            Self::Whole { bytes, .. } => bytes.len() as u64,
+            Self::Empty | Self::Counted(_) => 0,
+        }
+    }
+
     fn new(source: Source, declared: Option<u64>, asked: Asked, link: Arc<Link>) -> Self {
         match source {
             Source::Empty => Self::Whole { bytes: Bytes::new(), link },
@@ -280,7 +290,7 @@ fn longer(asked: &Asked, declared: u64) {
 
 impl Counted {
     fn body(pieces: Pieces, declared: Option<u64>, asked: Asked, link: Arc<Link>) -> Outgoing {
-        Outgoing::Counted(Box::new(Self { pieces, left: declared, declared, asked, link }))
+        Outgoing::Counted(Box::new(Self { pieces, left: declared, declared, gone: 0, asked, link }))
     }
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, Aborted>>> {
@@ -316,7 +326,10 @@ impl Counted {
         };
         match (piece, self.left) {
             (Ok(Some(piece)), Some(left)) => Poll::Ready(Some(Ok(self.count(piece, left)))),
-            (Ok(Some(piece)), None) => Poll::Ready(Some(Ok(piece))),
+            (Ok(Some(piece)), None) => {
+                self.gone += piece.remaining() as u64;
+                Poll::Ready(Some(Ok(piece)))
+            }
             (Ok(None), None) => Poll::Ready(None),
             (Ok(None), Some(left)) => {
                 let declared = self.declared.unwrap_or(left);
@@ -341,6 +354,7 @@ impl Counted {
             piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
         }
         self.left = Some(left.saturating_sub(length));
+        self.gone += length.min(left);
         piece
     }
 
@@ -393,8 +407,8 @@ impl Drop for Outgoing {
     fn drop(&mut self) {
         match self {
             Self::Empty => {}
-            Self::Whole { link, .. } => link.given(),
-            Self::Counted(counted) => counted.link.given(),
+            Self::Whole { link, .. } => link.given(0),
+            Self::Counted(counted) => counted.link.given(counted.gone),
         }
     }
 }

@@ -31,6 +31,9 @@ pub(super) const READ: usize = 64 * 1024;
 /// Bytes taken in behind an unanswered request. 16 KiB: a hundred pipelined requests; more waits in the kernel.
 const AHEAD: usize = 16 * 1024;
 
+/// Bytes of a refused request's first line that are logged.
+const LINE: usize = 1024;
+
 #[derive(Debug)]
 pub(super) struct Wire {
     socket: Socket,
@@ -149,11 +152,12 @@ impl Wire {
             true => b"HEAD / HTTP/1.1\r\n\r\n",
             false => b"GET / HTTP/1.1\r\n\r\n",
         };
+        let line = self.front.access.as_ref().map(|_| first_line(&self.held));
         self.held = BytesMut::from(stand_in);
         self.approved = stand_in.len();
         self.input = Input::Refused;
         self.exchange = Exchange::Open;
-        self.link.refuse(refusal);
+        self.link.refuse(refusal, line);
     }
 
     /// Reads into `held`. 0 at the end of the input.
@@ -314,6 +318,12 @@ impl Wire {
     pub(super) fn has_input(&self) -> bool {
         self.held.is_empty() && self.socket.has_input()
     }
+}
+
+/// What came of a request's first line, its beginning if it is long.
+fn first_line(bytes: &[u8]) -> Bytes {
+    let end = memchr::memchr2(b'\r', b'\n', bytes).unwrap_or(bytes.len());
+    Bytes::copy_from_slice(&bytes[..end.min(LINE)])
 }
 
 enum Next {

@@ -19,6 +19,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use chaussette::access::Lines;
 use chaussette::bell::Bell;
 use chaussette::config::{Address, Family, Proxies};
 use chaussette::dispatch::{WorkQueue, queue};
@@ -37,11 +38,12 @@ pub struct Setup {
     pub workers: usize,
     pub capacity: usize,
     pub proxies: Proxies,
+    pub access: Option<Lines>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { limits: limits(), workers: 2, capacity: 64, proxies: Proxies::default() }
+        Self { limits: limits(), workers: 2, capacity: 64, proxies: Proxies::default(), access: None }
     }
 }
 
@@ -108,7 +110,9 @@ impl Site {
         let (say_ended, ended) = channel();
         let serve = move || {
             let runtime = reactor(&dispatcher).unwrap();
-            let front = FrontEnd::new(vec![listener], dispatcher, setup.limits, token).behind(setup.proxies);
+            let front = FrontEnd::new(vec![listener], dispatcher, setup.limits, token)
+                .behind(setup.proxies)
+                .logging(setup.access);
             runtime.block_on(front.serve()).unwrap();
             say_ended.send(()).unwrap();
         };

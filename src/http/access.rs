@@ -1,0 +1,52 @@
+//! What of a request and its answer goes to the access log.
+//!
+//! Where there is none, this costs a look. What is begun here the link completes, or drops.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::Request;
+use hyper::header::{REFERER, USER_AGENT};
+
+use super::Front;
+use super::link::Link;
+use super::response::Reply;
+use crate::access::{Asked, Line};
+use crate::exchange::Connection;
+
+/// The request whose answer is awaited, if it is logged.
+pub(super) struct Logged(Option<Arc<Link>>);
+
+/// A request has come, or what stands for one that is refused.
+pub(super) fn begin<B>(
+    request: &Request<B>,
+    connection: &Connection,
+    front: &Front,
+    link: &Arc<Link>,
+) -> Logged {
+    let Some(lines) = &front.access else { return Logged(None) };
+    let asked = match link.sent() {
+        Err(refused) => Asked::Raw(refused),
+        Ok(target) => Asked::Request {
+            method: request.method().clone(),
+            target: target.unwrap_or_else(|| Bytes::from(request.uri().to_string())),
+            version: request.version(),
+        },
+    };
+    let mut line = Line::new(connection.client.address(), asked);
+    line.referer = request.headers().get(REFERER).cloned();
+    line.agent = request.headers().get(USER_AGENT).cloned();
+    link.log(lines.entry(line));
+    Logged(Some(Arc::clone(link)))
+}
+
+impl Logged {
+    /// This is the answer. What it counts on its way is added.
+    pub(super) fn answered(&self, reply: Reply) -> Reply {
+        if let Some(link) = &self.0 {
+            let (status, bytes) = (reply.status().as_u16(), reply.body().whole());
+            link.note(|line| (line.status, line.bytes) = (Some(status), line.bytes + bytes));
+        }
+        reply
+    }
+}
