@@ -5,8 +5,9 @@ import os
 import threading
 import time
 
-from apps.routes import answer, by_path, query, stand_at_gate
 from chaussette import RequestTimeout
+
+from apps.routes import answer, by_path, query, stand_at_gate
 
 libc = ctypes.PyDLL(None)  # PyDLL: the GIL stays held during the call
 raised, finished = [], []

@@ -15,7 +15,7 @@ settings.configure(
 )
 django.setup()
 
-from django.db import connection, transaction  # noqa: E402: after the settings
+from django.db import connection, transaction  # noqa: E402
 
 seen = []
 got_request_exception.connect(lambda **kwargs: seen.append("got_request_exception"), weak=False)
