@@ -11,6 +11,7 @@ mod life;
 mod obey;
 mod plan;
 mod reload;
+mod verdict;
 
 use std::io;
 use std::sync::Arc;
@@ -227,28 +228,6 @@ impl<L: Loader> Supervisor<L> {
         while let Some(step) = plan::next(&self.seen(), self.aim(now)) {
             self.take(step);
         }
-    }
-
-    fn verdict(&mut self, now: Instant) -> Option<Why> {
-        let serves = |life: &Life| matches!(life.phase, Phase::Serving | Phase::Loading | Phase::Ready);
-        let stuck = self.lives.iter().filter(|life| life.phase == Phase::Stuck).count();
-        if stuck > self.terms.most_stuck {
-            tracing::error!("{stuck} interpreters are stuck in the application's code: the process must end");
-            return Some(Why::Stuck);
-        }
-        if self.state.exhausted {
-            return Some(Why::Stuck);
-        }
-        if self.state.back_off.is_enough() && !self.lives.iter().any(serves) {
-            tracing::error!("no interpreter serves, and none can be loaded: the process must end");
-            return Some(Why::Exhausted);
-        }
-        let grown = self.state.growth.excess(now)?;
-        tracing::warn!(
-            "the process has grown by {} MiB, more than --max-growth allows: it asks to be started again",
-            grown >> 20
-        );
-        Some(Why::Grown)
     }
 
     fn seen(&self) -> Vec<plan::Seen> {
