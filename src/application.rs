@@ -130,8 +130,10 @@ impl LoadError {
                  --isolation main, or a release of it that supports them\n{report}",
                 chain.join(" > "),
             ),
-            // A traceback begins on a line of its own; one line stays one line.
-            Self::Application { report } if report.contains('\n') => format!("\n{report}"),
+            // A traceback begins on a line of its own; what comes before one does not.
+            Self::Application { report } if report.contains('\n') && !report.starts_with("it ") => {
+                format!("\n{report}")
+            }
             Self::Application { report } => format!(" {report}"),
             Self::WarmUp(message) | Self::Interpreter(message) => format!(" {message}"),
             Self::Unwanted => format!(" {self}"),

@@ -6,6 +6,7 @@
 
 mod backend;
 mod control;
+mod development;
 mod lives;
 mod proxies;
 mod sockets;
@@ -25,6 +26,7 @@ use clap::{Args, Parser};
 use self::backend::BackendArgs;
 use self::control::ControlArgs;
 pub use self::control::{Form, Question};
+use self::development::{Asked, DevelopmentArgs};
 use self::lives::LivesArgs;
 use self::proxies::ProxyArgs;
 use self::sockets::SocketArgs;
@@ -111,6 +113,9 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
         line.sockets.resolve(line.compatible.address_family, env).map_err(|mistake| usage(&mistake))?;
     let (proxies, odd) = line.proxies.resolve().map_err(|mistake| usage(&mistake))?;
     notices.extend(odd);
+    let asked = if line.compatible.use_reloader { Asked::Yes } else { Asked::No };
+    let (reload, odd) = line.development.resolve(asked);
+    notices.extend(odd);
     let workers = line.workers.resolve(line.limits.queue, &line.lives).map_err(|mistake| usage(&mistake))?;
     let lives = line.lives.resolve().map_err(|mistake| usage(&mistake))?;
     let (backend, odd) = line.backend.resolve(named);
@@ -140,6 +145,8 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
         access: line.logs.access(),
         logs: Logs { level: line.logs.level, output: line.logs.output },
         hooks: Hooks { pre: line.compatible.pre_hook, post: line.compatible.post_hook },
+        reload,
+        resumed: sockets::resumed(env),
         notices,
     })
 }
@@ -187,6 +194,8 @@ struct Line {
     control: ControlArgs,
     #[command(flatten)]
     logs: LogArgs,
+    #[command(flatten)]
+    development: DevelopmentArgs,
     #[command(flatten)]
     compatible: CompatibleArgs,
 }
@@ -277,6 +286,9 @@ struct CompatibleArgs {
     /// Function called with the settings before serving
     #[arg(long, value_name = "DOTTED", value_parser = values::named)]
     pre_hook: Option<String>,
+    /// The same as --reload
+    #[arg(long)]
+    use_reloader: bool,
     /// Function called with the settings after serving
     #[arg(long, value_name = "DOTTED", value_parser = values::named)]
     post_hook: Option<String>,

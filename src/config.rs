@@ -15,12 +15,14 @@ mod backend;
 mod control;
 mod lives;
 mod proxies;
+mod reload;
 mod timeouts;
 
 pub use self::backend::{Backend, INTERPRETERS, Patching};
 pub use self::control::ControlAddress;
 pub use self::lives::{Bounds, DEFAULT_JITTER_SHARE, Lives};
 pub use self::proxies::{ForwardedHeader, ForwardedHeaders, Proxies, ProxyProtocol, Trusted, Unbelieved};
+pub use self::reload::{Reload, pattern};
 pub use self::timeouts::{DEFAULT_QUEUE_TIMEOUT, DEFAULT_TIMEOUT_GRACE, Timeouts};
 
 /// This release, as Python spells it (PEP 440): Cargo's own spelling is another.
@@ -114,6 +116,10 @@ pub struct Config {
     pub access: Option<Access>,
     /// Functions called before serving and after it.
     pub hooks: Hooks,
+    /// Whether, and by which files, the application is loaded again when it changes (`--reload`).
+    pub reload: Option<Reload>,
+    /// Sockets that this process had before it began anew, in the order of `sockets`.
+    pub resumed: Vec<Option<RawFd>>,
     /// What is odd in the command line but not wrong, one sentence each, to be logged as warnings
     /// once there is a log.
     pub notices: Vec<String>,

@@ -11,6 +11,7 @@
 #[allow(unsafe_code, reason = "the door of this half: obligations in docs/unsafe.md")]
 mod adopt;
 mod bind;
+mod kept;
 
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4, TcpStream};
@@ -25,6 +26,7 @@ use rustix::net::{AddressFamily, SocketAddrAny};
 pub use self::adopt::AdoptError;
 use self::bind::Access;
 pub use self::bind::BindError;
+pub use self::kept::{KEPT, Kept};
 use crate::config::Address;
 
 /// A listening socket of ours: dropped, it accepts no more.
@@ -123,6 +125,20 @@ impl Listener {
             }
             Address::Unix(ref path) => Self::bound(address, Self::unix(path, Access::Umask, backlog)),
         }
+    }
+
+    /// Takes over the socket that this process had for `address` before it began anew.
+    pub fn resume(address: &Address, fd: RawFd) -> Result<Self, OpenError> {
+        let resumed = || {
+            let socket = adopt::adopt(fd)?;
+            let local = local(&socket).map_err(AdoptError::System)?;
+            let mut address = address.clone();
+            if let (Address::Tcp { port, .. }, Local::Inet(actual)) = (&mut address, local) {
+                *port = actual.port();
+            }
+            Self::adopted(&address, Ok(socket))
+        };
+        resumed().map_err(|why| OpenError::Named { fd, why })
     }
 
     /// As [`Listener::open`]; a unix socket is from its first moment for the user that the process runs as only.

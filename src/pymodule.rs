@@ -8,6 +8,9 @@
 mod handover;
 mod program;
 
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -19,6 +22,8 @@ use crate::application::Home;
 use crate::cli;
 use crate::config::{Address, AppForm, Config, Family, LogOutput, Patching};
 use crate::interp::Truth;
+use crate::listener::{KEPT, Kept};
+use crate::reload::Sources;
 use crate::server::{self, Leave, Plan, Threading, Workplace};
 use crate::shutdown::{Ask, Signals};
 use crate::wsgi::{Settings, WsgiLoader};
@@ -42,10 +47,12 @@ mod _native {
 /// `_exit` when interpreters are left that Python could not end. With another backend than ours returns the
 /// settings instead, and nothing has been started.
 #[pyfunction]
-fn main(py: Python<'_>, argv: Vec<std::ffi::OsString>) -> PyResult<Py<PyAny>> {
+fn main(py: Python<'_>, argv: Vec<OsString>) -> PyResult<Py<PyAny>> {
     let interpreter = MainInterpreter::new(py, Some("."))?;
+    let origin = Origin::here();
     let mut handed_over = None;
     // Detached for the server's whole life: this thread is the reactor.
+    let mut anew = None;
     let status = py.detach(|| {
         let mut leave = Leave::Orderly;
         let status = cli::main(argv, |config| {
@@ -58,6 +65,7 @@ fn main(py: Python<'_>, argv: Vec<std::ffi::OsString>) -> PyResult<Py<PyAny>> {
             }
             let stopped = server::run(&config, &interpreter);
             leave = stopped.leave;
+            anew = stopped.anew;
             stopped.status
         });
         if handed_over.is_some() {
@@ -65,7 +73,9 @@ fn main(py: Python<'_>, argv: Vec<std::ffi::OsString>) -> PyResult<Py<PyAny>> {
         }
         // Still detached: a stuck thread may hold the main interpreter's GIL for ever.
         match leave {
-            Leave::AtOnce => crate::interp::leave_at_once(status),
+            Leave::AtOnce if anew.is_none() => crate::interp::leave_at_once(status),
+            // What could not be ended is not there any more once the process has begun anew.
+            Leave::AtOnce => Ok(status),
             // What Python does from here on (exit handlers, an application's threads in the main interpreter)
             // must end as well.
             Leave::Orderly => crate::interp::leave_after(status, FINALIZATION).map(|()| status),
@@ -77,10 +87,39 @@ fn main(py: Python<'_>, argv: Vec<std::ffi::OsString>) -> PyResult<Py<PyAny>> {
     }
     // Only an application in the main interpreter has started threads here.
     let running: usize = py.import("chaussette._interpreter")?.getattr("finish_main")?.call0()?.extract()?;
+    if let Some(kept) = anew {
+        origin.begin_anew(py, kept)?;
+    }
     if running > 0 {
         crate::interp::leave_at_once(status);
     }
     Ok(status.into_pyobject(py)?.into_any().unbind())
+}
+
+/// How the process was started, whatever its application has made of that since.
+struct Origin {
+    environment: Vec<(OsString, OsString)>,
+    folder: Option<PathBuf>,
+}
+
+impl Origin {
+    fn here() -> Self {
+        Self { environment: std::env::vars_os().collect(), folder: std::env::current_dir().ok() }
+    }
+
+    /// Replaces the process by one that is started as this was, and has its listening sockets.
+    fn begin_anew(self, py: Python<'_>, kept: Kept) -> PyResult<()> {
+        let sys = py.import("sys")?;
+        let words: Vec<std::ffi::OsString> = sys.getattr("orig_argv")?.extract()?;
+        let program: OsString = sys.getattr("executable")?.extract()?;
+        let (sockets, value) = kept.pass_on()?;
+        let mut command = std::process::Command::new(program);
+        command.args(words.into_iter().skip(1)).env_clear().envs(self.environment).env(sockets, value);
+        if let Some(folder) = self.folder {
+            command.current_dir(folder);
+        }
+        Err(command.exec().into())
+    }
 }
 
 /// Unsets what systemd told about its sockets, once it has been read: they are ours, not those of the
@@ -88,7 +127,7 @@ fn main(py: Python<'_>, argv: Vec<std::ffi::OsString>) -> PyResult<Py<PyAny>> {
 fn forget_activation() -> PyResult<()> {
     Python::attach(|py| {
         let environ = py.import("os")?.getattr("environ")?;
-        for name in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] {
+        for name in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", KEPT] {
             environ.call_method1("pop", (name, py.None()))?;
         }
         Ok(())
@@ -112,7 +151,7 @@ impl Workplace for MainInterpreter {
         self.threading
     }
 
-    fn loader(&self, config: &Config, plan: Plan) -> WsgiLoader {
+    fn loader(&self, config: &Config, plan: Plan, sources: Option<Sources>) -> WsgiLoader {
         let mut argv = vec![config.argv0.clone()];
         argv.extend(config.arguments.iter().cloned());
         WsgiLoader::new(Settings {
@@ -125,6 +164,8 @@ impl Workplace for MainInterpreter {
             // Interpreters with their own GIL share no objects: to an application its siblings are what
             // other processes are, and PEP 3333's flag is how it learns that its memory is not the only one.
             multiprocess: Truth::from(plan.home == Home::OwnGil && plan.crew.slots > 1),
+            patience: server::joining(config.life.graceful_timeout),
+            sources,
             request_timeout: config.timeouts.request,
         })
     }
@@ -209,7 +250,7 @@ fn options<'py>(py: Python<'py>, config: &Config) -> PyResult<Bound<'py, PyDict>
     options.set_item("socket_type", "SOCK_STREAM")?;
     options.set_item("backlog", config.backlog)?;
     options.set_item("backend", &config.backend.name)?;
-    options.set_item("use_reloader", false)?;
+    options.set_item("use_reloader", config.reload.is_some())?;
     options.set_item("spawn", config.backend.spawn)?;
     options.set_item("no_monkey", config.backend.patching == Patching::LeftAlone)?;
     options.set_item("graceful_timeout", config.life.graceful_timeout.as_secs_f64())?;

@@ -4,10 +4,12 @@
 //! prints nothing but log lines.
 
 mod asks;
+mod development;
 mod logs;
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::num::NonZeroUsize;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +17,7 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use self::asks::{Asked, Asks};
+use self::development::{Development, Failed};
 use self::logs::Logs;
 use crate::application::{Home, LoadError, Loader};
 use crate::bell::Bell;
@@ -24,8 +27,9 @@ use crate::config::{Config, Isolation};
 use crate::dispatch::{self, Dispatcher, WorkQueue};
 use crate::http::control::Control;
 use crate::http::{self, FrontEnd};
-use crate::listener::Listener;
+use crate::listener::{Kept, Listener};
 use crate::logging;
+use crate::reload::Sources;
 use crate::shutdown::{Ask, Drainer, Signals, drain};
 use crate::supervisor::{Crew, Ready, Replacement, Supervisor, Terms, Toll, Why};
 use crate::watch::{Stock, Watch};
@@ -37,6 +41,12 @@ const ENDING: Duration = Duration::from_secs(2);
 /// How long a quick stop waits for interpreters that are idle to end. 1 s: see [`ENDING`].
 const QUICK: Duration = Duration::from_secs(1);
 
+/// How long an interpreter's own threads are waited for at its end: what is left of `--graceful-timeout` if no
+/// request took any of it, without what is kept for its exit handlers.
+pub fn joining(graceful: Duration) -> Duration {
+    graceful - ENDING.min(graceful / 2)
+}
+
 /// Where applications can live: what the right half of the hourglass offers.
 pub trait Workplace {
     type Loader: Loader;
@@ -44,7 +54,8 @@ pub trait Workplace {
     /// Whether threads of one interpreter run Python at the same time here.
     fn threading(&self) -> Threading;
 
-    fn loader(&self, config: &Config, plan: Plan) -> Self::Loader;
+    /// `sources` is told which files the application is made of.
+    fn loader(&self, config: &Config, plan: Plan, sources: Option<Sources>) -> Self::Loader;
 
     /// Makes sure that there is such a hook, before it is time to call it.
     fn find_hook(&self, config: &Config, name: &str) -> Result<(), String>;
@@ -74,10 +85,12 @@ pub struct Plan {
 }
 
 /// How the process is to be left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Stopped {
     pub status: ExitStatus,
     pub leave: Leave,
+    /// It begins anew instead, with these sockets.
+    pub anew: Option<Kept>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +103,7 @@ pub enum Leave {
 
 impl Stopped {
     fn orderly(status: ExitStatus) -> Self {
-        Self { status, leave: Leave::Orderly }
+        Self { status, leave: Leave::Orderly, anew: None }
     }
 
     /// Without a log there is only standard error to tell.
@@ -101,7 +114,7 @@ impl Stopped {
     }
 
     fn at_once(status: ExitStatus) -> Self {
-        Self { status, leave: Leave::AtOnce }
+        Self { status, leave: Leave::AtOnce, anew: None }
     }
 }
 
@@ -149,20 +162,29 @@ async fn live<W: Workplace>(
     };
     let signals = match workplace.signals().and_then(|signals| logs.reopen_on(signals)) {
         Ok(signals) => signals,
-        Err(error) => {
-            logging::critical(format_args!("cannot watch signals: {error}"));
-            return Stopped::orderly(ExitStatus::Internal);
-        }
+        Err(error) => return internal(format_args!("cannot watch signals: {error}")),
+    };
+    let mut development = match Development::begin(config.reload.as_ref(), &listeners) {
+        Ok(development) => development,
+        Err(error) => return internal(error),
     };
     let roster = Roster::new(queue.clone());
     let (commands, orders) = Commands::channel();
-    let _control = match control(config, (roster.clone(), commands)) {
+    let _control = match control(config, (roster.clone(), commands.clone())) {
         Ok(control) => control,
         Err(stopped) => return stopped,
     };
     let (mut asks, mut kept) = (Asks::new(signals, orders), Vec::new());
+    let addresses: Vec<_> = listeners.iter().map(Listener::describe).collect();
+    let (drainer, drain) = drain();
+    let front_end = FrontEnd::new(listeners, dispatcher.clone(), config.limits, drain)
+        .behind(config.proxies.clone())
+        .logging(logs.lines());
+    let mut serving = std::pin::pin!(front_end.serve());
+    let (answers, here, joints) = (development.is_on(), (config, workplace), (&queue, &roster));
     let started = tokio::select! {
-        started = start(config, workplace, plans, (&queue, &roster)) => started,
+        started = development.start(async |sources| start(here, plans, joints, sources).await, &queue) => started,
+        failed = &mut serving, if answers => return internal(format_args!("the front end ended by itself: {failed:?}")),
         () = asks.stop_while_loading(&mut kept) => {
             tracing::info!("stopped while the application was being loaded");
             return Stopped::at_once(ExitStatus::Stopped);
@@ -170,27 +192,24 @@ async fn live<W: Workplace>(
     };
     let (mut supervisor, plan, ready) = match started {
         Ok(started) => started,
-        Err(stopped) => return stopped,
+        Err(stopped) => return development.end(stopped),
     };
     let hooks = find_hook(config, workplace, config.hooks.post.as_deref())
         .and_then(|()| hook(config, workplace, config.hooks.pre.as_deref()));
     if let Err(stopped) = hooks {
         return stopped;
     }
-    announce(&listeners, plan, workplace.threading(), &ready);
+    announce(&addresses, plan, workplace.threading(), &ready);
+    development.follow(plan.home, commands);
 
-    let (drainer, drain) = drain();
     let stock = stock(config, plan);
-    let watch = Watch::new(config.timeouts, stock, dispatcher.clone(), roster.clone(), supervisor.reports());
+    let watch = Watch::new(config.timeouts, stock, dispatcher, roster.clone(), supervisor.reports());
     tokio::spawn(watch.run());
     for command in kept {
         asks::Asker::Log.hear(supervisor.obey(command));
     }
-    let front_end = FrontEnd::new(listeners, dispatcher, config.limits, drain)
-        .behind(config.proxies.clone())
-        .logging(logs.lines());
     let minding = (&mut supervisor, &mut asks);
-    let (why, deadline) = serve(front_end, minding, &drainer, config.life.graceful_timeout).await;
+    let (why, deadline) = serve(serving, minding, &drainer, config.life.graceful_timeout).await;
 
     let toll = tokio::select! {
         toll = supervisor.drain(deadline) => toll,
@@ -206,9 +225,14 @@ async fn live<W: Workplace>(
     } else {
         hook(config, workplace, post)
     };
-    let stopped = ended(why, toll, hooked);
+    let stopped = development.end(ended(why, toll, hooked));
     // What a plan that was given up has left behind counts, too.
     if roster.records().is_empty() { stopped } else { Stopped { leave: Leave::AtOnce, ..stopped } }
+}
+
+fn internal(message: impl std::fmt::Display) -> Stopped {
+    logging::critical(message);
+    Stopped::orderly(ExitStatus::Internal)
 }
 
 /// What a stuck thread means here.
@@ -222,13 +246,17 @@ fn stock(config: &Config, plan: Plan) -> Stock {
 
 /// Opens every socket, or says which one cannot be had.
 fn adopt(config: &Config) -> Result<Vec<Listener>, Stopped> {
-    let open = |address| {
-        Listener::open(address, config.backlog).map_err(|error| {
+    let open = |(number, address)| {
+        let opened = match config.resumed.get(number).copied().flatten() {
+            Some(fd) => Listener::resume(address, fd),
+            None => Listener::open(address, config.backlog),
+        };
+        opened.map_err(|error| {
             logging::critical(error);
             Stopped::orderly(ExitStatus::Socket)
         })
     };
-    config.sockets.iter().map(open).collect()
+    config.sockets.iter().enumerate().map(open).collect()
 }
 
 /// Opens the control socket, if there shall be one.
@@ -261,18 +289,18 @@ fn plans(config: &Config, threading: Threading) -> Result<Vec<Plan>, String> {
 
 /// Starts the workers by the first plan that the application's extensions allow.
 async fn start<W: Workplace>(
-    config: &Config,
-    workplace: &W,
+    (config, workplace): (&Config, &W),
     plans: &[Plan],
     (queue, roster): (&WorkQueue, &Roster),
-) -> Result<(Supervisor<W::Loader>, Plan, Ready), Stopped> {
+    sources: Option<Sources>,
+) -> Result<(Supervisor<W::Loader>, Plan, Ready), Failed> {
     let mut plans = plans.iter().copied().peekable();
     while let Some(plan) = plans.next() {
-        let loader = workplace.loader(config, plan);
+        let loader = workplace.loader(config, plan, sources.clone());
         let mut supervisor = Supervisor::start(terms(config, plan), loader, queue.clone(), roster.clone())
             .map_err(|error| {
-                tracing::error!("cannot start the threads of {} interpreters: {error}", plan.crew.slots);
-                Stopped::at_once(ExitStatus::Internal)
+                let report = format!("cannot start the threads of {} interpreters: {error}", plan.crew.slots);
+                Failed { report, home: plan.home, stopped: Stopped::at_once(ExitStatus::Internal) }
             })?;
         let error = match supervisor.ready().await {
             Ok(ready) => return Ok((supervisor, plan, ready)),
@@ -288,16 +316,17 @@ async fn start<W: Workplace>(
                     count(next.crew.threads, "thread"),
                 );
             }
-            _ => return Err(not_loaded(config, &error, toll)),
+            _ => return Err(not_loaded((config, plan), &error, toll)),
         }
     }
-    Err(Stopped::orderly(ExitStatus::Internal))
+    let report = "there is no way to run the application".to_owned();
+    Err(Failed { report, home: Home::OwnGil, stopped: Stopped::orderly(ExitStatus::Internal) })
 }
 
-fn not_loaded(config: &Config, error: &LoadError, toll: Toll) -> Stopped {
-    logging::critical(format_args!("cannot load application {}:{}", config.application, error.told()));
+fn not_loaded((config, plan): (&Config, Plan), error: &LoadError, toll: Toll) -> Failed {
+    let report = format!("cannot load application {}:{}", config.application, error.told());
     let leave = if toll.abandoned + toll.stuck > 0 { Leave::AtOnce } else { Leave::Orderly };
-    Stopped { status: ExitStatus::Load, leave }
+    Failed { report, home: plan.home, stopped: Stopped { leave, ..Stopped::orderly(ExitStatus::Load) } }
 }
 
 fn terms(config: &Config, plan: Plan) -> Terms {
@@ -313,10 +342,10 @@ fn terms(config: &Config, plan: Plan) -> Terms {
 }
 
 /// The three lines of Chaussette 1.3, then readiness.
-fn announce(listeners: &[Listener], plan: Plan, threading: Threading, ready: &Ready) {
+fn announce(addresses: &[String], plan: Plan, threading: Threading, ready: &Ready) {
     tracing::info!("Application is {}", ready.name);
-    for listener in listeners {
-        tracing::info!("Serving on {}", listener.describe());
+    for address in addresses {
+        tracing::info!("Serving on {address}");
     }
     let Crew { slots, threads } = plan.crew;
     let noun = match (plan.home, threading) {
@@ -336,12 +365,11 @@ fn count(number: usize, noun: &str) -> String {
 /// Serves until the process must end, then until the last reply is out or the time is up. Returns why, and when
 /// the interpreters must have ended.
 async fn serve<L: Loader>(
-    front_end: FrontEnd,
+    mut serving: Pin<&mut impl Future<Output = io::Result<()>>>,
     (supervisor, asks): (&mut Supervisor<L>, &mut Asks),
     drainer: &Drainer,
     graceful: Duration,
 ) -> (Why, Instant) {
-    let mut serving = std::pin::pin!(front_end.serve());
     let (why, ask) = tokio::select! {
         failed = &mut serving => {
             tracing::error!("the front end ended by itself: {failed:?}");
@@ -360,7 +388,7 @@ async fn serve<L: Loader>(
             () = asks.hurry() => {}
             // It ends never, and releases what nobody is left to serve.
             _ = supervisor.run() => {}
-            () = tokio::time::sleep_until(deadline - ENDING.min(graceful / 2)) => {
+            () = tokio::time::sleep_until(deadline - (graceful - joining(graceful))) => {
                 tracing::warn!("requests are still in flight: their connections are closed");
                 drainer.quick();
                 let _ = serving.await;

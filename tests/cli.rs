@@ -9,7 +9,7 @@ use chaussette::cli::{ExitStatus, Form, Outcome, Question, main, parse};
 use chaussette::config::{
     Access, AccessFormat, AccessOutput, Address, AppForm, Backend, Bounds, Config, ControlAddress, Family,
     ForwardedHeader, ForwardedHeaders, Hooks, Isolation, Life, Limits, Lives, LogLevel, LogOutput, Logs,
-    Patching, Proxies, ProxyProtocol, Timeouts, Trusted, Unbelieved, Workers,
+    Patching, Proxies, ProxyProtocol, Reload, Timeouts, Trusted, Unbelieved, Workers,
 };
 
 fn argv(words: &str) -> Vec<OsString> {
@@ -95,6 +95,8 @@ fn no_words_give_the_defaults() {
         access: None,
         logs: Logs { level: LogLevel::Info, output: LogOutput::Stderr },
         hooks: Hooks::default(),
+        reload: None,
+        resumed: Vec::new(),
         notices: Vec::new(),
     };
     assert_eq!(config(""), expected);
@@ -160,6 +162,8 @@ fn each_option_sets_its_setting() {
         access: Some(Access { output: AccessOutput::Stdout, format: AccessFormat::Json }),
         logs: Logs { level: LogLevel::Debug, output: LogOutput::File("/log".into()) },
         hooks: Hooks { pre: Some("app.pre".to_owned()), post: Some("app:post".to_owned()) },
+        reload: None,
+        resumed: Vec::new(),
         notices: Vec::new(),
     };
     assert_eq!(config(words), expected);
@@ -492,6 +496,7 @@ fn help_groups_the_options_and_tells_their_defaults() {
         "Proxies:",
         "Control:",
         "Logs:",
+        "Development:",
         "From Chaussette 1.3:",
     ];
     assert_eq!(headings, expected);
@@ -526,6 +531,28 @@ fn the_exit_status_is_that_of_the_run_or_2_for_a_mistake() {
     for (status, code) in table {
         assert_eq!(main(argv("--threads 2"), |_| status), code);
     }
+}
+
+#[test]
+fn reload_has_two_names_and_patterns() {
+    assert_eq!(config("").reload, None);
+    for name in ["--reload", "--use-reloader"] {
+        assert_eq!(config(name).reload, Some(Reload::default()));
+    }
+    let config = config("--reload --reload-include *.html --reload-include conf/**/*.[ty]*ml");
+    let include: Vec<_> = config.reload.unwrap().include.iter().map(|glob| glob.glob().to_owned()).collect();
+    assert_eq!(include, ["*.html", "conf/**/*.[ty]*ml"]);
+}
+
+#[test]
+fn sockets_are_resumed_by_the_process_that_had_them_alone() {
+    let resumed = |value: String| {
+        let env = move |name: &str| (name == "CHAUSSETTE_KEPT").then(|| value.clone().into());
+        parse(vec!["chaussette".into()], &env).unwrap().resumed
+    };
+    assert_eq!(resumed(format!("{},7,-,9", std::process::id())), [Some(7), None, Some(9)]);
+    assert_eq!(resumed("1,7".to_owned()), []);
+    assert_eq!(resumed(String::new()), []);
 }
 
 #[test]

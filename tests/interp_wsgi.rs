@@ -59,6 +59,8 @@ fn settings(mut path: Vec<String>, directory: &std::path::Path) -> Settings {
         home: Home::OwnGil,
         multithread: Truth::True,
         multiprocess: Truth::True,
+        patience: std::time::Duration::from_secs(2),
+        sources: None,
         request_timeout: None,
     }
 }

@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::values::{self, AddressFamily, Descriptor, unreplaced};
 use crate::config::{self, Address};
+use crate::listener::KEPT;
 
 /// The first inherited descriptor (SD_LISTEN_FDS_START, sd_listen_fds(3)).
 const FIRST_LISTEN_FD: RawFd = 3;
@@ -122,6 +123,19 @@ fn repeated(sockets: &[Address]) -> Option<&Address> {
         let any_port = matches!(address, Address::Tcp { port: 0, .. });
         (!any_port && sockets[..index].contains(address)).then_some(address)
     })
+}
+
+/// The sockets that this process had before it began anew (`--reload`).
+pub(super) fn resumed(env: &dyn Fn(&str) -> Option<OsString>) -> Vec<Option<RawFd>> {
+    let value = env(KEPT).unwrap_or_default().to_string_lossy().into_owned();
+    let mut words = value.split(',');
+    let process = words.next().and_then(|process| process.parse().ok());
+    // Whoever inherits the variable from it is another process.
+    if process == Some(std::process::id()) {
+        words.map(|word| word.parse().ok()).collect()
+    } else {
+        Vec::new()
+    }
 }
 
 /// The descriptors of `LISTEN_FDS`, if they are meant for this process (sd_listen_fds(3)). The

@@ -27,7 +27,9 @@ pub enum ExceptionKind {
     RuntimeError,
     OSError,
     MemoryError,
+    RecursionError,
     SystemExit,
+    KeyboardInterrupt,
     Exception,
     BaseException,
 }
@@ -41,7 +43,9 @@ impl ExceptionKind {
             Self::RuntimeError => exception!(PyExc_RuntimeError),
             Self::OSError => exception!(PyExc_OSError),
             Self::MemoryError => exception!(PyExc_MemoryError),
+            Self::RecursionError => exception!(PyExc_RecursionError),
             Self::SystemExit => exception!(PyExc_SystemExit),
+            Self::KeyboardInterrupt => exception!(PyExc_KeyboardInterrupt),
             Self::Exception => exception!(PyExc_Exception),
             Self::BaseException => exception!(PyExc_BaseException),
         }

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 
 use super::attach::{Attached, ThreadState};
 use super::ffi;
+use super::value::Truth;
 
 /// One interpreter is made at a time: site and the import system of a new one read process-wide state
 /// (environment, path configuration) that CPython does not lock.
@@ -137,21 +138,21 @@ impl Interpreter {
         let raw = self.home.as_ptr();
         match self.home.attach(|at| other_threads(at, raw)) {
             others if others > 0 && self.is_own() => Departure::Abandoned { threads: others },
-            _ => self.end(),
+            _ => self.end(Truth::False),
         }
     }
 
     /// Ends it: joins its threads, runs its exit handlers, frees it. Its guests must have left. The caller
     /// has run `threading._shutdown()` and the exit handlers already, so that what is left to wait for
-    /// here is nothing.
-    pub fn end(mut self) -> Departure {
+    /// here is nothing, or `left` is true: it would be waited for without end.
+    pub fn end(mut self, left: Truth) -> Departure {
         if self.kind == Kind::Main {
             self.home.delete();
             return Departure::Ended;
         }
         let raw = self.home.as_ptr();
         let others = self.home.attach(|at| other_threads(at, raw));
-        if others > 0 && version() < ENDS_BESIDE_THREADS {
+        if others > 0 && (left == Truth::True || version() < ENDS_BESIDE_THREADS) {
             return Departure::Abandoned { threads: others };
         }
         // SAFETY: home: made on this thread. Before 3.14 the last state (counted above: with none but ours,

@@ -16,6 +16,7 @@ mod class;
 pub mod embed;
 mod exception;
 mod ffi;
+mod fork;
 mod interpreter;
 mod interrupt;
 mod lend;
@@ -25,6 +26,7 @@ mod value;
 pub use attach::{Attached, ThreadState};
 pub use class::{Arguments, Class, Instance, Outcome, Protocol, Type};
 pub use exception::{ExceptionKind, PythonError};
+pub use fork::{is_forked, watch_forks};
 pub use interpreter::{
     BirthError, Departure, Interpreter, Residence, duplicate, leave_after, leave_at_once, this_thread,
 };

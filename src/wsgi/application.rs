@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{Method, Uri};
@@ -11,15 +12,17 @@ use crate::census::Thread;
 use crate::exchange::{BodyError, Exchange, Fault, FileRange, RequestBody};
 use crate::interp::{
     Attached, Departure, Instance, Interpreter, Kept, Lender, Object, PythonError, ThreadState, Truth, Type,
-    this_thread,
+    this_thread, watch_forks,
 };
 use crate::wsgi::clause::Clause;
 use crate::wsgi::dict::{Environ, Surroundings};
 use crate::wsgi::failure::{Failure, describe, report};
+use crate::wsgi::forked::only_the_parent;
 use crate::wsgi::hints::EarlyHints;
 use crate::wsgi::input::Body;
 use crate::wsgi::responder::{CLIENT_LEFT, Progress, Responder, Sent, StartResponse};
 use crate::wsgi::response::Wish;
+use crate::wsgi::sources::Teller;
 
 /// A list of parts up to this size leaves as one reply. 256 KiB: what the reply's buffer holds; above it,
 /// joining would only double the memory.
@@ -37,6 +40,8 @@ const PIECE: usize = 256 * 1024;
 pub struct WsgiApplication {
     seat: Place,
     tools: Tools,
+    /// For the threads that the application has started, at the end.
+    patience: Duration,
     thread: Thread,
 }
 
@@ -81,12 +86,15 @@ pub(super) struct Tools {
     number: u64,
     /// Whether the log knows that the application speaks of its connections.
     told: Truth,
+    /// With `--reload`.
+    teller: Option<Teller>,
 }
 
 impl WsgiApplication {
-    pub(super) fn new(seat: Place, tools: Tools) -> Self {
+    pub(super) fn new(seat: Place, tools: Tools, patience: Duration) -> Self {
+        watch_forks();
         let thread = Thread { identifier: this_thread(), state: seat.state() };
-        Self { seat, tools, thread }
+        Self { seat, tools, patience, thread }
     }
 }
 
@@ -103,6 +111,9 @@ impl Application for WsgiApplication {
                 tools.serve(at, exchange, line);
                 next = line.next();
             }
+            if let Some(teller) = &tools.teller {
+                teller.served(at);
+            }
             if line.was_interrupted() {
                 at.forget_raised();
             }
@@ -114,17 +125,17 @@ impl Application for WsgiApplication {
     }
 
     fn end(self) -> Ended {
-        let Self { mut seat, tools, .. } = self;
+        let Self { mut seat, tools, patience, .. } = self;
         let number = tools.number;
         let ends = Truth::from(matches!(&seat, Place::Home(home) if home.is_own()));
         tools.lender.wait();
-        seat.attach(|at| tools.release(at, ends));
+        let left = seat.attach(|at| tools.release(at, ends, patience));
         match seat {
             Place::Guest(state) => {
                 state.leave();
                 Ended::Cleanly
             }
-            Place::Home(interpreter) => match interpreter.end() {
+            Place::Home(interpreter) => match interpreter.end(left) {
                 Departure::Ended => Ended::Cleanly,
                 Departure::Abandoned { threads } => Ended::Abandoned(format!(
                     "interpreter {number} is left as it is: {threads} of its threads still run"
@@ -154,17 +165,27 @@ impl Tools {
             file_wrapper: file_wrapper.keep(),
             number: surroundings.identity.number,
             told: Truth::False,
+            teller: None,
         })
     }
 
-    fn release(self, at: Attached<'_>, ends: Truth) {
-        let finish = at
-            .attribute(&self.support, c"finish")
-            .and_then(|finish| at.call(&finish, &[&at.boolean(ends)]).map(drop));
-        if let Err(error) = finish {
+    pub(super) fn telling(self, teller: Option<Teller>) -> Self {
+        Self { teller, ..self }
+    }
+
+    /// Returns whether plain threads were left.
+    fn release(self, at: Attached<'_>, ends: Truth, patience: Duration) -> Truth {
+        let finished = at.attribute(&self.support, c"finish").and_then(|finish| {
+            let patience = at.int(isize::try_from(patience.as_millis()).unwrap_or(isize::MAX))?;
+            let left = at.call(&finish, &[&at.boolean(ends), &patience])?;
+            at.is_true(&left)
+        });
+        let left = finished.unwrap_or_else(|error| {
             let report = report(at, &self.support, &error);
             tracing::error!("interpreter {}: exit handlers failed: {report}", self.number);
-        }
+            // What has been waited for is unknown: CPython must not be made to wait.
+            Truth::True
+        });
         let lost = self.lender.close(at);
         if lost > 0 {
             tracing::info!(
@@ -179,6 +200,10 @@ impl Tools {
         self.input.release(at);
         self.hints.release(at);
         self.support.release(at);
+        if let Some(teller) = self.teller {
+            teller.release(at);
+        }
+        left
     }
 
     fn serve(&mut self, at: Attached<'_>, exchange: Exchange, line: &mut dyn Line) {
@@ -220,9 +245,13 @@ impl Tools {
     ) -> Result<(), Failure<'a>> {
         let parts = at
             .call(&self.application, &[environ, start_response])
-            .map_err(|error| Failure::of_call(at, error))?;
+            .map_err(|error| Failure::of_call(at, error));
+        only_the_parent(self.number);
+        let parts = parts?;
         let sent = self.send(at, &parts, responder, line);
-        match (sent, close(at, &parts)) {
+        let closed = close(at, &parts);
+        only_the_parent(self.number);
+        match (sent, closed) {
             (Ok(()), closed) => closed,
             (sent, Ok(())) => sent,
             (Err(first), Err(then)) => Err(first.and(then)),
@@ -250,6 +279,7 @@ impl Tools {
         let is_all = at.plain_sequence_length(parts) == Some(1);
         let iterator = at.iterate(parts).map_err(|error| Failure::of_iteration(at, parts, error))?;
         while let Some(part) = at.next(&iterator)? {
+            only_the_parent(self.number);
             let length =
                 at.with_bytes(&part, <[u8]>::len).ok_or_else(|| Failure::not_bytes(at, parts, &part))?;
             if is_all {

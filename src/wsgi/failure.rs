@@ -84,7 +84,11 @@ impl<'a> Failure<'a> {
                 // An exception of ours, which came back through the application: its rule is the news.
                 let rule = Some(error.message()).filter(|message| Clause::is_cited(message));
                 let rule = rule.map_or_else(String::new, |message| format!(": {message}"));
-                (format!("application raised{rule}"), report(at, support, error))
+                let what = match ending(error) {
+                    Some(name) => format!("application raised {name} (the interpreter goes on)"),
+                    None => format!("application raised{rule}"),
+                };
+                (what, report(at, support, error))
             }
             Self::Broke(rule) => (rule.clone(), String::new()),
             Self::Twice(both) => {
@@ -95,6 +99,17 @@ impl<'a> Failure<'a> {
             }
         }
     }
+}
+
+/// The name of an exception that ends programs, not servers: whoever is on call looks for it.
+pub(super) fn ending(error: &PythonError<'_>) -> Option<&'static str> {
+    const ENDING: [(ExceptionKind, &str); 4] = [
+        (ExceptionKind::SystemExit, "SystemExit"),
+        (ExceptionKind::KeyboardInterrupt, "KeyboardInterrupt"),
+        (ExceptionKind::MemoryError, "MemoryError"),
+        (ExceptionKind::RecursionError, "RecursionError"),
+    ];
+    ENDING.into_iter().find_map(|(kind, name)| error.is(kind).then_some(name))
 }
 
 /// The traceback of `error`, or at least its text.

@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::application::{Ended, Home, Invitation, LoadError, Loaded, Loader, NotLoaded};
 use crate::census::{Identity, Overdue};
-use crate::interp::{Attached, Departure, Interpreter, Kept, Object, PythonError, Residence, Truth};
+use crate::interp::{Attached, Departure, Interpreter, Kept, Object, PythonError, Residence, Truth, Type};
+use crate::reload::Sources;
 use crate::wsgi::application::{Place, Tools, WsgiApplication};
 use crate::wsgi::dict::Surroundings;
-use crate::wsgi::failure::report;
+use crate::wsgi::failure::{ending, report};
 use crate::wsgi::interrupt;
+use crate::wsgi::sources::Teller;
+use crate::wsgi::voice::Voice;
 
 /// What each load needs to know.
 #[derive(Debug)]
@@ -25,6 +28,10 @@ pub struct Settings {
     pub home: Home,
     pub multithread: Truth,
     pub multiprocess: Truth,
+    /// How long an interpreter's plain threads are waited for at its end.
+    pub patience: Duration,
+    /// Where it is told which files the application is made of.
+    pub sources: Option<Sources>,
     /// How long the application may take for a request.
     pub request_timeout: Option<Duration>,
 }
@@ -48,10 +55,16 @@ impl WsgiLoader {
         let support =
             prepare(at, settings, identity).map_err(|error| LoadError::Interpreter(error.message()))?;
         let kept = support.keep();
-        let loaded = import(at, settings, &kept).and_then(|application| {
+        let since = SystemTime::now();
+        let imported = import(at, settings, &kept);
+        let teller = settings.sources.as_ref().and_then(|sources| Teller::new(at, sources).ok());
+        if let Some(teller) = &teller {
+            teller.loaded(at, since, imported.as_ref().err());
+        }
+        let loaded = imported.and_then(|application| {
             let name = application.display();
             let tools = Tools::new(at, application, kept.get(at), surroundings(settings, identity))?;
-            Ok((tools, name))
+            Ok((tools.telling(teller), name))
         });
         let outcome = loaded.map_err(|error| load_error(at, &kept, &error));
         if !self.told.swap(true, Ordering::Relaxed) {
@@ -81,7 +94,7 @@ impl Loader for WsgiLoader {
         let invitation = WsgiInvitation { residence, identity, settings: Arc::clone(settings) };
         match interpreter.attach(|at| self.import(at, identity)) {
             Ok((tools, name)) => {
-                let application = WsgiApplication::new(Place::Home(interpreter), tools);
+                let application = WsgiApplication::new(Place::Home(interpreter), tools, settings.patience);
                 Ok(Loaded { application, invitation, name })
             }
             Err(error) => {
@@ -115,11 +128,13 @@ impl Invitation for WsgiInvitation {
             let support = at.import(c"chaussette._interpreter")?;
             at.call(&at.attribute(&support, c"adopt_thread")?, &[])?;
             let application = at.attribute(&support, c"application")?;
-            Tools::new(at, application, support, surroundings(&self.settings, self.identity))
-                .map_err(|error| PythonFailure(error.message()))
+            let teller =
+                self.settings.sources.as_ref().map(|sources| Teller::new(at, sources)).transpose()?;
+            let tools = Tools::new(at, application, support, surroundings(&self.settings, self.identity))?;
+            Ok(tools.telling(teller))
         });
         match tools {
-            Ok(tools) => Ok(WsgiApplication::new(Place::Guest(state), tools)),
+            Ok(tools) => Ok(WsgiApplication::new(Place::Guest(state), tools, self.settings.patience)),
             Err(PythonFailure(message)) => {
                 state.leave();
                 Err(LoadError::Interpreter(message))
@@ -179,7 +194,10 @@ fn prepare<'a>(
     let number = isize::try_from(identity.number).unwrap_or(isize::MAX);
     at.set_attribute(&support, c"number", &at.int(number)?)?;
     let prepare = at.attribute(&support, c"prepare")?;
-    at.call(&prepare, &[&list(&settings.path)?, &list(&settings.argv)?, &at.boolean(own)])?;
+    let voice = Type::new(at)?;
+    let say = voice.instance(at, Voice { number: identity.number })?;
+    voice.release(at);
+    at.call(&prepare, &[&list(&settings.path)?, &list(&settings.argv)?, &at.boolean(own), &say])?;
     Ok(support)
 }
 
@@ -193,6 +211,10 @@ fn import<'a>(at: Attached<'a>, settings: &Settings, support: &Kept) -> Result<O
 
 fn load_error<'a>(at: Attached<'a>, support: &Kept, error: &PythonError<'a>) -> LoadError {
     let report = report(at, support, error);
+    let report = match ending(error) {
+        Some(name) => format!("it raised {name} while it was loaded\n{report}"),
+        None => report,
+    };
     let refusal = || -> Result<Option<(String, Vec<String>)>, PythonError<'a>> {
         let found = at.call(&at.attribute(support, c"refusal")?, &[error.instance()])?;
         if at.is_none(&found) {

@@ -14,6 +14,8 @@ mod dict;
 #[cfg(feature = "python")]
 mod failure;
 #[cfg(feature = "python")]
+mod forked;
+#[cfg(feature = "python")]
 mod hints;
 #[cfg(feature = "python")]
 mod input;
@@ -23,6 +25,10 @@ mod interrupt;
 mod loader;
 #[cfg(feature = "python")]
 mod responder;
+#[cfg(feature = "python")]
+mod sources;
+#[cfg(feature = "python")]
+mod voice;
 
 #[cfg(feature = "python")]
 pub use application::WsgiApplication;

@@ -25,6 +25,7 @@ use chaussette::census::{Identity, Overdue, Thread};
 use chaussette::cli;
 use chaussette::config::Config;
 use chaussette::exchange::{Exchange, ResponseHead};
+use chaussette::reload::Sources;
 use chaussette::server::{Leave, Plan, Threading, Workplace, run};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -60,7 +61,7 @@ impl Workplace for Scripted {
         if self.0 == "free" { Threading::Free } else { Threading::Gil }
     }
 
-    fn loader(&self, _config: &Config, plan: Plan) -> ScriptedLoader {
+    fn loader(&self, _config: &Config, plan: Plan, _: Option<Sources>) -> ScriptedLoader {
         ScriptedLoader { script: self.0.clone(), home: plan.home }
     }
 

@@ -15,8 +15,10 @@ import os
 import stat
 import sys
 import threading
+import time
 
 from chaussette import RequestTimeout as RequestTimeout  # found here by what interrupts a request
+from chaussette import _process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the name alone tells a type checker
@@ -24,8 +26,17 @@ if TYPE_CHECKING:  # the name alone tells a type checker
 
 REFUSAL = "does not support loading in subinterpreters"
 
+#: Seconds that threads get to end after exit handlers have asked them to. Half of one: they only have to wake up.
+ASKED = 0.5
+
+#: Seconds that plain threads of the main interpreter get at its end, out of the 3 s after which the process is left.
+IN_MAIN = 2.0
+
 #: This interpreter's number, never given twice in a process; set before `prepare`.
 number: int | None = None
+#: Frames of a traceback, above which only the innermost are told: formatting 100,000 takes ten seconds, on the GIL.
+MANY, INNERMOST = 2000, 100
+
 #: (extension module, import chain) of each extension that refused this interpreter, in order.
 refused: list[tuple[str, list[str]]] = []
 #: Modules whose .py was loaded in place of a refusing extension, in order.
@@ -34,10 +45,14 @@ rescued: list[str] = []
 gil_enabled_by: list[str] = []
 
 
-def prepare(path: list[str], argv: list[str], rescue: bool) -> None:
-    """Give this interpreter the main one's `sys.path` and `sys.argv`; watch its extension modules."""
+def prepare(path: list[str], argv: list[str], rescue: bool, say) -> None:
+    """Give this interpreter the main one's `sys.path` and `sys.argv`; watch its extension modules; guard the process.
+
+    `rescue`: it is not the main one. `say` logs a text.
+    """
     sys.path[:] = path
     sys.argv[:] = argv
+    _process.guard(rescue, say)
     _write_by_the_line()
     if rescue or not getattr(sys, "_is_gil_enabled", lambda: True)():
         _watch_extensions(rescue)
@@ -191,7 +206,10 @@ def _formatted(error: BaseException, tb: TracebackType | None) -> str:
         # Not before there is something to tell: with re, enum and collections it is 1.3 MiB of each interpreter.
         import traceback
 
-        return "".join(traceback.format_exception(type(error), error, tb)).rstrip()
+        depth = _depth(tb)
+        limit = -INNERMOST if depth > MANY else None
+        text = "".join(traceback.format_exception(type(error), error, tb, limit=limit)).rstrip()
+        return f"{text}\n(the {INNERMOST} innermost of {depth} frames)" if limit else text
     except Exception:
         # No descriptor is left to read it with, or the application has broken it.
         return _shortly_formatted(error, tb)
@@ -215,6 +233,13 @@ def stack(frame: FrameType) -> str:
 
     text = "Stack (most recent call last):\n" + "".join(traceback.format_stack(frame)).rstrip()
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _depth(tb) -> int:
+    depth = 0
+    while tb is not None:
+        depth, tb = depth + 1, tb.tb_next
+    return depth
 
 
 def _is_machinery(filename: str) -> bool:
@@ -316,15 +341,16 @@ def run_hook(name: str, path: list[str], options: dict[str, object]) -> None:
     find_hook(name, path)(SimpleNamespace(**options))
 
 
-def finish(end: bool) -> None:
+def finish(end: bool, patience_ms: int) -> bool:
     """Run what Python runs at the end of an interpreter: join its threads, call exit handlers, flush.
 
-    With `end` this interpreter ends after it; without, it is the main one, for which `finish_main` does it.
+    With `end` this interpreter ends after it; without, it is the main one, for which `finish_main` does it. Plain
+    threads get `patience_ms` milliseconds; returns whether one was left, for which CPython would wait for ever.
     """
-    if end:
-        _run_exit_handlers()
+    left = _run_exit_handlers(patience_ms / 1000) if end else False
     _flush()
     leave_thread()
+    return left
 
 
 def finish_main() -> int:
@@ -332,17 +358,39 @@ def finish_main() -> int:
 
     With any left Python must not end it: CPython aborts when a daemon thread holds a lock that it needs then.
     """
-    _run_exit_handlers()
+    _run_exit_handlers(IN_MAIN)
     _flush()
     return _thread._count()
 
 
-def _run_exit_handlers() -> None:
+def _run_exit_handlers(patience: float) -> bool:
+    joiner = _join_threads(patience)
+    atexit._run_exitfuncs()
+    # They may have asked threads to end.
+    end = time.monotonic() + ASKED
+    for thread in threading.enumerate() if _thread._count() else ():
+        if thread not in (threading.current_thread(), threading.main_thread()):
+            thread.join(max(0, end - time.monotonic()))
+    _process.end_helpers()
+    return joiner is not None and joiner.is_alive()
+
+
+def _join_threads(patience: float) -> threading.Thread | None:
+    """Let pools end and join plain threads, as Python does at its end, but not for ever; return who still joins."""
+    if not _thread._count():
+        _shut_down()
+        return None
+    joiner = threading.Thread(target=_shut_down, name="chaussette-end", daemon=True)
+    joiner.start()
+    joiner.join(patience)
+    return joiner
+
+
+def _shut_down() -> None:
     try:
         threading._shutdown()
     except BaseException as error:
         print(_formatted(error, error.__traceback__), file=sys.stderr)
-    atexit._run_exitfuncs()
 
 
 def _flush() -> None:
