@@ -133,6 +133,7 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
         control: line.control.control,
         logs: Logs { level: line.logs.level, output: line.logs.output },
         hooks: Hooks { pre: line.compatible.pre_hook, post: line.compatible.post_hook },
+        manager: crate::notify::manager(env),
         notices,
     })
 }

@@ -46,7 +46,7 @@ fn main(py: Python<'_>, argv: Vec<std::ffi::OsString>) -> PyResult<i32> {
         let mut leave = Leave::Orderly;
         let status = cli::main(argv, |config| {
             if let Err(error) = forget_activation() {
-                tracing::warn!("cannot unset LISTEN_FDS: {error}");
+                tracing::warn!("cannot unset LISTEN_FDS and NOTIFY_SOCKET: {error}");
             }
             let stopped = server::run(&config, &interpreter);
             leave = stopped.leave;
@@ -70,11 +70,13 @@ fn main(py: Python<'_>, argv: Vec<std::ffi::OsString>) -> PyResult<i32> {
 }
 
 /// Unsets what systemd told about its sockets, once it has been read: they are ours, not those of the
-/// programs that the application starts (sd_listen_fds(3)).
+/// programs that the application starts (sd_listen_fds(3), sd_notify(3)).
 fn forget_activation() -> PyResult<()> {
     Python::attach(|py| {
         let environ = py.import("os")?.getattr("environ")?;
-        for name in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] {
+        let names =
+            ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"];
+        for name in names {
             environ.call_method1("pop", (name, py.None()))?;
         }
         Ok(())

@@ -24,6 +24,7 @@ use crate::http::control::Control;
 use crate::http::{self, FrontEnd};
 use crate::listener::Listener;
 use crate::logging;
+use crate::notify::Notify;
 use crate::shutdown::{Ask, Drainer, Signals, drain};
 use crate::supervisor::{Crew, Ready, Replacement, Supervisor, Terms, Toll, Why};
 use crate::watch::{Exhausted, Stock, Watch};
@@ -174,6 +175,7 @@ async fn live<W: Workplace>(
     let stock = stock(config, plan);
     let watch = Watch::new(config.timeouts, stock, dispatcher.clone(), roster.clone(), supervisor.reports());
     let mut watching = tokio::spawn(watch.run());
+    supervisor.tell_manager(Notify::new(&config.manager));
     for command in kept {
         asks::Asker::Log.hear(supervisor.obey(command));
     }

@@ -28,6 +28,7 @@ use crate::application::{Ended, LoadError, Loader};
 use crate::census::{Reason, Roster};
 use crate::config::{Bounds, Lives};
 use crate::dispatch::WorkQueue;
+use crate::notify::Notify;
 use crate::worker::{self, Handle, Report, WarmUp};
 
 /// How many interpreters there are, and on how many threads each serves.
@@ -115,6 +116,9 @@ struct State {
     /// What the last load that failed said.
     complaint: Option<String>,
     growth: Growth,
+    /// Who manages the process, once it is ready; and when it must have a sign of life.
+    manager: Option<Notify>,
+    beat: Option<Instant>,
     course: Course,
     /// Ended since the end began.
     ended: usize,
@@ -139,6 +143,8 @@ impl<L: Loader> Supervisor<L> {
             back_off: BackOff::default(),
             complaint: None,
             growth: Growth::since_now(None),
+            manager: None,
+            beat: None,
             course: Course::Running,
             ended: 0,
         };
@@ -186,6 +192,13 @@ impl<L: Loader> Supervisor<L> {
         Ok(Ready { name: name.unwrap_or_default(), took: began.elapsed() })
     }
 
+    /// Tells the manager from now on.
+    pub fn tell_manager(&mut self, manager: Notify) {
+        self.state.beat = manager.interval().map(|_| Instant::now());
+        self.state.manager = Some(manager);
+        self.tell();
+    }
+
     /// Keeps as many serving as are wanted, until the process must end. Cancel-safe: what has happened is kept.
     /// Once [`Supervisor::stop`] was called it ends never.
     pub async fn run(&mut self) -> Why {
@@ -203,6 +216,7 @@ impl<L: Loader> Supervisor<L> {
 
     /// Does all that can be done now.
     fn turn(&mut self, now: Instant) -> Option<Why> {
+        self.beat(now);
         match self.state.course {
             Course::Stopping => {
                 self.release();
@@ -218,6 +232,16 @@ impl<L: Loader> Supervisor<L> {
         self.take_steps(now);
         self.tell();
         self.verdict(now)
+    }
+
+    /// A sign of life to the manager, when it is time.
+    fn beat(&mut self, now: Instant) {
+        if let Some(manager) = &self.state.manager
+            && self.state.beat.is_some_and(|beat| beat <= now)
+        {
+            manager.beat(&self.roster);
+            self.state.beat = manager.interval().map(|interval| now + interval);
+        }
     }
 
     fn take_steps(&mut self, now: Instant) {
@@ -358,11 +382,16 @@ impl<L: Loader> Supervisor<L> {
     fn alarm(&self) -> Option<Instant> {
         let now = Instant::now();
         if self.state.course == Course::Stopping {
-            return None;
+            return self.state.beat;
         }
         let reload = self.state.reload.as_ref().and_then(|reload| reload.patience_ends(self.terms.graceful));
         let lives = self.lives.iter().filter_map(Life::deadline);
-        lives.chain(reload).chain(self.state.back_off.until(now)).chain(self.state.growth.look_at()).min()
+        lives
+            .chain(reload)
+            .chain(self.state.back_off.until(now))
+            .chain(self.state.growth.look_at())
+            .chain(self.state.beat)
+            .min()
     }
 
     /// Begins the end: nothing is replaced any more, and what does not serve yet never will.
@@ -441,8 +470,8 @@ impl<L: Loader> Supervisor<L> {
         toll
     }
 
-    /// Tells the census.
-    fn tell(&self) {
+    /// Tells the census, and the manager.
+    fn tell(&mut self) {
         let (state, bounds) = (&self.state, self.terms.bounds);
         self.roster.tell(|whole| {
             whole.wanted = state.wanted;
@@ -456,6 +485,9 @@ impl<L: Loader> Supervisor<L> {
             }
             whole.stopping = state.course != Course::Running;
         });
+        if let Some(manager) = &mut self.state.manager {
+            manager.tell(&self.roster.snapshot());
+        }
     }
 }
 

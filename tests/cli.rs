@@ -8,8 +8,8 @@ use std::time::Duration;
 use chaussette::cli::{ExitStatus, Form, Outcome, Question, main, parse};
 use chaussette::config::{
     Address, AppForm, Bounds, Config, ControlAddress, Family, ForwardedHeader, ForwardedHeaders, Hooks,
-    Isolation, Life, Limits, Lives, LogLevel, LogOutput, Logs, Proxies, ProxyProtocol, Timeouts, Trusted,
-    Unbelieved, Workers,
+    Isolation, Life, Limits, Lives, LogLevel, LogOutput, Logs, Manager, Proxies, ProxyProtocol, Timeouts,
+    Trusted, Unbelieved, Workers,
 };
 
 fn argv(words: &str) -> Vec<OsString> {
@@ -93,6 +93,7 @@ fn no_words_give_the_defaults() {
         control: None,
         logs: Logs { level: LogLevel::Info, output: LogOutput::Stderr },
         hooks: Hooks::default(),
+        manager: Manager::default(),
         notices: Vec::new(),
     };
     assert_eq!(config(""), expected);
@@ -157,6 +158,7 @@ fn each_option_sets_its_setting() {
         control: Some(ControlAddress::Unix("/c".into())),
         logs: Logs { level: LogLevel::Debug, output: LogOutput::File("/log".into()) },
         hooks: Hooks { pre: Some("app.pre".to_owned()), post: Some("app:post".to_owned()) },
+        manager: Manager::default(),
         notices: Vec::new(),
     };
     assert_eq!(config(words), expected);
