@@ -147,6 +147,7 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
         hooks: Hooks { pre: line.compatible.pre_hook, post: line.compatible.post_hook },
         reload,
         resumed: sockets::resumed(env),
+        manager: crate::notify::manager(env),
         notices,
     })
 }

@@ -4,6 +4,7 @@
 //! command line that fills them (`cli`) and does nothing itself: whoever needs a part of `Config`
 //! is given that part, never the whole. Every default is a named constant with its unit and reason.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::os::fd::RawFd;
@@ -120,6 +121,8 @@ pub struct Config {
     pub reload: Option<Reload>,
     /// Sockets that this process had before it began anew, in the order of `sockets`.
     pub resumed: Vec<Option<RawFd>>,
+    /// Who started this process, and wants to hear of it.
+    pub manager: Manager,
     /// What is odd in the command line but not wrong, one sentence each, to be logged as warnings
     /// once there is a log.
     pub notices: Vec<String>,
@@ -307,6 +310,15 @@ pub struct Hooks {
     pub pre: Option<String>,
     /// Called when serving has ended, however it ended.
     pub post: Option<String>,
+}
+
+/// The program that manages this process, as the environment tells of it (sd_notify(3)).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Manager {
+    /// `NOTIFY_SOCKET`: where it listens.
+    pub notify: Option<OsString>,
+    /// `WATCHDOG_USEC`: how long it bears no sign of life.
+    pub watchdog: Option<Duration>,
 }
 
 /// Which of a host's addresses is bound.

@@ -20,6 +20,7 @@ pub mod http;
 pub mod interp;
 pub mod listener;
 pub mod logging;
+pub mod notify;
 #[cfg(feature = "python")]
 mod pymodule;
 pub mod reload;

@@ -57,7 +57,7 @@ fn main(py: Python<'_>, argv: Vec<OsString>) -> PyResult<Py<PyAny>> {
         let mut leave = Leave::Orderly;
         let status = cli::main(argv, |config| {
             if let Err(error) = forget_activation() {
-                tracing::warn!("cannot unset LISTEN_FDS: {error}");
+                tracing::warn!("cannot unset LISTEN_FDS and NOTIFY_SOCKET: {error}");
             }
             if !config.backend.is_ours() {
                 handed_over = Some(config);
@@ -123,11 +123,12 @@ impl Origin {
 }
 
 /// Unsets what systemd told about its sockets, once it has been read: they are ours, not those of the
-/// programs that the application starts (sd_listen_fds(3)).
+/// programs that the application starts (sd_listen_fds(3), sd_notify(3)).
 fn forget_activation() -> PyResult<()> {
     Python::attach(|py| {
         let environ = py.import("os")?.getattr("environ")?;
-        for name in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", KEPT] {
+        let activation = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", KEPT];
+        for name in activation.into_iter().chain(["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"]) {
             environ.call_method1("pop", (name, py.None()))?;
         }
         Ok(())

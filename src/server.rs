@@ -29,6 +29,7 @@ use crate::http::control::Control;
 use crate::http::{self, FrontEnd};
 use crate::listener::{Kept, Listener};
 use crate::logging;
+use crate::notify::Notify;
 use crate::reload::Sources;
 use crate::shutdown::{Ask, Drainer, Signals, drain};
 use crate::supervisor::{Crew, Ready, Replacement, Supervisor, Terms, Toll, Why};
@@ -205,6 +206,7 @@ async fn live<W: Workplace>(
     let stock = stock(config, plan);
     let watch = Watch::new(config.timeouts, stock, dispatcher, roster.clone(), supervisor.reports());
     tokio::spawn(watch.run());
+    supervisor.tell_manager(Notify::new(&config.manager));
     for command in kept {
         asks::Asker::Log.hear(supervisor.obey(command));
     }

@@ -5,6 +5,7 @@
 //! in one place, `plan`, from what there is: a command, a report or a deadline only changes that.
 
 mod backoff;
+mod end;
 mod growth;
 mod hear;
 mod life;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use self::backoff::BackOff;
 use self::growth::Growth;
@@ -29,6 +30,7 @@ use crate::application::{Ended, LoadError, Loader};
 use crate::census::{Reason, Roster};
 use crate::config::{Bounds, Lives};
 use crate::dispatch::WorkQueue;
+use crate::notify::Notify;
 use crate::worker::{self, Handle, Report, WarmUp};
 
 /// How many interpreters there are, and on how many threads each serves.
@@ -116,6 +118,9 @@ struct State {
     /// What the last load that failed said.
     complaint: Option<String>,
     growth: Growth,
+    /// Who manages the process, once it is ready; and when it must have a sign of life.
+    manager: Option<Notify>,
+    beat: Option<Instant>,
     course: Course,
     /// Threads are stuck in whose place none can serve.
     exhausted: bool,
@@ -142,6 +147,8 @@ impl<L: Loader> Supervisor<L> {
             back_off: BackOff::default(),
             complaint: None,
             growth: Growth::since_now(None),
+            manager: None,
+            beat: None,
             course: Course::Running,
             exhausted: false,
             ended: 0,
@@ -190,6 +197,13 @@ impl<L: Loader> Supervisor<L> {
         Ok(Ready { name: name.unwrap_or_default(), took: began.elapsed() })
     }
 
+    /// Tells the manager from now on.
+    pub fn tell_manager(&mut self, manager: Notify) {
+        self.state.beat = manager.interval().map(|_| Instant::now());
+        self.state.manager = Some(manager);
+        self.tell();
+    }
+
     /// Keeps as many serving as are wanted, until the process must end. Cancel-safe: what has happened is kept.
     /// Once [`Supervisor::stop`] was called it ends never.
     pub async fn run(&mut self) -> Why {
@@ -207,6 +221,7 @@ impl<L: Loader> Supervisor<L> {
 
     /// Does all that can be done now.
     fn turn(&mut self, now: Instant) -> Option<Why> {
+        self.beat(now);
         match self.state.course {
             Course::Stopping => {
                 self.release();
@@ -222,6 +237,16 @@ impl<L: Loader> Supervisor<L> {
         self.take_steps(now);
         self.tell();
         self.verdict(now)
+    }
+
+    /// A sign of life to the manager, when it is time.
+    fn beat(&mut self, now: Instant) {
+        if let Some(manager) = &self.state.manager
+            && self.state.beat.is_some_and(|beat| beat <= now)
+        {
+            manager.beat(&self.roster);
+            self.state.beat = manager.interval().map(|interval| now + interval);
+        }
     }
 
     fn take_steps(&mut self, now: Instant) {
@@ -336,91 +361,20 @@ impl<L: Loader> Supervisor<L> {
     fn alarm(&self) -> Option<Instant> {
         let now = Instant::now();
         if self.state.course == Course::Stopping {
-            return None;
+            return self.state.beat;
         }
         let reload = self.state.reload.as_ref().and_then(|reload| reload.patience_ends(self.terms.graceful));
         let lives = self.lives.iter().filter_map(Life::deadline);
-        lives.chain(reload).chain(self.state.back_off.until(now)).chain(self.state.growth.look_at()).min()
+        lives
+            .chain(reload)
+            .chain(self.state.back_off.until(now))
+            .chain(self.state.growth.look_at())
+            .chain(self.state.beat)
+            .min()
     }
 
-    /// Begins the end: nothing is replaced any more, and what does not serve yet never will.
-    pub fn stop(&mut self) {
-        if self.state.course == Course::Stopping {
-            return;
-        }
-        self.state.course = Course::Stopping;
-        if self.state.reload.is_some() {
-            self.fail_reload(" the server is stopping");
-        }
-        let graceful = self.terms.graceful;
-        for life in &mut self.lives {
-            if matches!(life.phase, Phase::Loading | Phase::Ready) {
-                life.dismiss(graceful);
-            }
-        }
-        self.release();
-        self.tell();
-    }
-
-    /// What waits while nobody serves any more is answered: 503.
-    fn release(&self) {
-        if !self.lives.iter().any(|life| life.phase == Phase::Serving) {
-            self.queue.close();
-            self.queue.discard();
-        }
-    }
-
-    /// Closes the queue and waits until all that serve have ended, or `deadline`.
-    pub async fn drain(&mut self, deadline: Instant) -> Toll {
-        self.stop();
-        self.queue.close();
-        self.release();
-        let awaited = |life: &Life| {
-            let left = matches!(life.phase, Phase::Unwanted | Phase::Stuck | Phase::Abandoned);
-            !left
-        };
-        self.wait_for(awaited, deadline).await
-    }
-
-    /// Lets all go and waits until they have ended, loading ones as well, while the queue stays open for others.
-    pub async fn give_up(mut self, deadline: Instant) -> Toll {
-        self.state.course = Course::Stopping;
-        let graceful = self.terms.graceful;
-        self.lives.iter_mut().for_each(|life| life.dismiss(graceful));
-        self.wait_for(|life| life.phase != Phase::Abandoned, deadline).await
-    }
-
-    async fn wait_for(&mut self, awaited: impl Fn(&Life) -> bool, deadline: Instant) -> Toll {
-        while self.lives.iter().any(&awaited) {
-            match timeout_at(deadline, self.reports.recv()).await {
-                Ok(Some(report)) => self.hear(report),
-                Ok(None) | Err(_) => break,
-            }
-        }
-        self.toll()
-    }
-
-    fn toll(&self) -> Toll {
-        let mut toll = Toll { ended: self.state.ended, ..Toll::default() };
-        for life in &self.lives {
-            match life.phase {
-                Phase::Serving | Phase::Draining { .. } | Phase::Stuck => toll.stuck += 1,
-                Phase::Ending { .. } => {
-                    // Left, but nothing of a client's was lost.
-                    toll.abandoned += 1;
-                    tracing::warn!(
-                        "interpreter {} is left as it is: its threads or exit handlers have not ended in time",
-                        life.number()
-                    );
-                }
-                Phase::Loading | Phase::Ready | Phase::Unwanted | Phase::Abandoned => toll.abandoned += 1,
-            }
-        }
-        toll
-    }
-
-    /// Tells the census.
-    fn tell(&self) {
+    /// Tells the census, and the manager.
+    fn tell(&mut self) {
         let (state, bounds) = (&self.state, self.terms.bounds);
         self.roster.tell(|whole| {
             whole.wanted = state.wanted;
@@ -434,6 +388,9 @@ impl<L: Loader> Supervisor<L> {
             }
             whole.stopping = state.course != Course::Running;
         });
+        if let Some(manager) = &mut self.state.manager {
+            manager.tell(&self.roster.snapshot());
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use chaussette::cli::{ExitStatus, Form, Outcome, Question, main, parse};
 use chaussette::config::{
     Access, AccessFormat, AccessOutput, Address, AppForm, Backend, Bounds, Config, ControlAddress, Family,
     ForwardedHeader, ForwardedHeaders, Hooks, Isolation, Life, Limits, Lives, LogLevel, LogOutput, Logs,
-    Patching, Proxies, ProxyProtocol, Reload, Timeouts, Trusted, Unbelieved, Workers,
+    Manager, Patching, Proxies, ProxyProtocol, Reload, Timeouts, Trusted, Unbelieved, Workers,
 };
 
 fn argv(words: &str) -> Vec<OsString> {
@@ -97,6 +97,7 @@ fn no_words_give_the_defaults() {
         hooks: Hooks::default(),
         reload: None,
         resumed: Vec::new(),
+        manager: Manager::default(),
         notices: Vec::new(),
     };
     assert_eq!(config(""), expected);
@@ -164,6 +165,7 @@ fn each_option_sets_its_setting() {
         hooks: Hooks { pre: Some("app.pre".to_owned()), post: Some("app:post".to_owned()) },
         reload: None,
         resumed: Vec::new(),
+        manager: Manager::default(),
         notices: Vec::new(),
     };
     assert_eq!(config(words), expected);

@@ -1,0 +1,235 @@
+//! What systemd is told: ready, reloading, stopping, a status line, and signs of life (sd_notify(3)).
+//!
+//! Owns the datagrams to `NOTIFY_SOCKET`. Knows the census, and neither HTTP nor Python. Rule: a manager that does not
+//! listen costs nothing but a line in the log.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::census::{Census, Desk, Record, Roster, Stage};
+use crate::config::Manager;
+
+/// Signs of life are sent so many times within the manager's patience, as sd_watchdog_enabled(3) advises.
+const SIGNS: u32 = 2;
+
+/// To the program that manages this process, if it listens.
+#[derive(Debug)]
+pub struct Notify {
+    socket: Option<UnixDatagram>,
+    patience: Option<Duration>,
+    last: Phase,
+    line: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Starting,
+    Ready,
+    Reloading,
+    Stopping,
+}
+
+impl Notify {
+    #[must_use]
+    pub fn new(manager: &Manager) -> Self {
+        let socket = manager.notify.as_deref().and_then(|name| {
+            connect(name)
+                .inspect_err(|error| {
+                    tracing::warn!("NOTIFY_SOCKET {}: not told anything: {error}", name.to_string_lossy());
+                })
+                .ok()
+        });
+        let patience = manager.watchdog.filter(|_| socket.is_some());
+        Self { socket, patience, last: Phase::Starting, line: String::new() }
+    }
+
+    /// How often [`Notify::beat`] must be called.
+    #[must_use]
+    pub fn interval(&self) -> Option<Duration> {
+        self.patience.map(|patience| patience / SIGNS)
+    }
+
+    /// Tells what is new in `census`, which is that of a server that serves.
+    pub fn tell(&mut self, census: &Census) {
+        if self.socket.is_none() {
+            return;
+        }
+        let phase = match census.reload {
+            _ if census.stopping => Phase::Stopping,
+            crate::census::Reload::Running { .. } => Phase::Reloading,
+            _ => Phase::Ready,
+        };
+        let line = status(census);
+        let mut text = String::new();
+        if phase != self.last {
+            text = match phase {
+                Phase::Ready => "READY=1\n".to_owned(),
+                Phase::Reloading => format!("RELOADING=1\nMONOTONIC_USEC={}\n", monotonic()),
+                Phase::Stopping => "STOPPING=1\n".to_owned(),
+                Phase::Starting => String::new(),
+            };
+            self.last = phase;
+        }
+        if line != self.line {
+            text.push_str("STATUS=");
+            text.push_str(&line);
+            self.line = line;
+        }
+        if !text.is_empty() {
+            self.send(&text);
+        }
+    }
+
+    /// A sign of life, unless every thread has been at the same request for longer than the manager's patience.
+    pub fn beat(&self, roster: &Roster) {
+        let Some(patience) = self.patience else { return };
+        let serves = |record: &Record| {
+            record.stage() == Stage::Serving && record.desks().iter().any(|desk| answers(desk, patience))
+        };
+        if roster.records().iter().any(|record| serves(record)) {
+            self.send("WATCHDOG=1");
+        }
+    }
+
+    fn send(&self, text: &str) {
+        let Some(socket) = &self.socket else { return };
+        if let Err(error) = socket.send(text.as_bytes()) {
+            tracing::debug!("the manager was not told {text:?}: {error}");
+        }
+    }
+}
+
+fn answers(desk: &Desk, patience: Duration) -> bool {
+    desk.entry().is_none_or(|entry| entry.since.elapsed() < patience)
+}
+
+fn status(census: &Census) -> String {
+    let serving = census.interpreters.iter().filter(|one| one.stage == Stage::Serving).count();
+    let what = match &census.reload {
+        _ if census.stopping => "stopping",
+        crate::census::Reload::Running { .. } => "reloading",
+        crate::census::Reload::Failed { .. } => "the last reload failed, the old code serves",
+        _ => "serving",
+    };
+    format!("{serving} of {} interpreters: {what}", census.wanted)
+}
+
+/// Microseconds of CLOCK_MONOTONIC: by them systemd tells which reload is meant.
+fn monotonic() -> i64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec * 1_000_000 + now.tv_nsec / 1_000
+}
+
+/// The socket of that name: a path, or with `@` one of the abstract names.
+fn connect(name: &OsStr) -> io::Result<UnixDatagram> {
+    let socket = UnixDatagram::unbound()?;
+    // A manager that does not read must not hold up the reactor.
+    socket.set_nonblocking(true)?;
+    socket.connect_addr(&address(name)?)?;
+    Ok(socket)
+}
+
+#[cfg(target_os = "linux")]
+fn address(name: &OsStr) -> io::Result<SocketAddr> {
+    use std::os::linux::net::SocketAddrExt as _;
+    use std::os::unix::ffi::OsStrExt as _;
+    match name.as_bytes() {
+        [b'@', abstracted @ ..] => SocketAddr::from_abstract_name(abstracted),
+        _ => SocketAddr::from_pathname(name),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn address(name: &OsStr) -> io::Result<SocketAddr> {
+    SocketAddr::from_pathname(name)
+}
+
+/// What the environment says of the manager.
+pub fn manager(env: &dyn Fn(&str) -> Option<OsString>) -> Manager {
+    let number =
+        |name: &str| env(name).and_then(|text| text.to_str().and_then(|text| text.parse::<u64>().ok()));
+    // Meant for another process, where it is inherited by mistake (sd_watchdog_enabled(3)).
+    let ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
+    Manager {
+        notify: env("NOTIFY_SOCKET").filter(|name| !name.is_empty()),
+        watchdog: number("WATCHDOG_USEC").filter(|usec| ours && *usec > 0).map(Duration::from_micros),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::census::{Reload, Stage};
+
+    fn told(socket: &UnixDatagram) -> Vec<String> {
+        let mut buffer = [0; 4096];
+        std::iter::from_fn(|| socket.recv(&mut buffer).ok().map(|length| buffer[..length].to_vec()))
+            .flat_map(|text| String::from_utf8(text).unwrap().lines().map(str::to_owned).collect::<Vec<_>>())
+            .collect()
+    }
+
+    fn listener(name: &str) -> (UnixDatagram, Notify) {
+        let path = std::env::temp_dir().join(format!("chaussette-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let env = |name: &str| match name {
+            "NOTIFY_SOCKET" => Some(path.clone().into_os_string()),
+            "WATCHDOG_USEC" => Some("3000000".into()),
+            _ => None,
+        };
+        let notify = Notify::new(&manager(&env));
+        std::fs::remove_file(&path).unwrap();
+        (socket, notify)
+    }
+
+    #[test]
+    fn each_change_is_told_once() {
+        let (socket, mut notify) = listener("notify");
+        let mut census = Census { wanted: 2, ..Census::default() };
+        notify.tell(&census);
+        notify.tell(&census);
+        assert_eq!(told(&socket), ["READY=1", "STATUS=0 of 2 interpreters: serving"]);
+        census.reload = Reload::Running { since: Duration::ZERO, queued: false };
+        notify.tell(&census);
+        let lines = told(&socket);
+        assert_eq!(lines[0], "RELOADING=1");
+        let usec: i64 = lines[1].strip_prefix("MONOTONIC_USEC=").unwrap().parse().unwrap();
+        assert!(usec > 0 && usec <= monotonic());
+        census.reload = Reload::Failed { ago: Duration::ZERO, why: String::new() };
+        notify.tell(&census);
+        assert_eq!(told(&socket)[0], "READY=1");
+        census.stopping = true;
+        notify.tell(&census);
+        assert_eq!(told(&socket)[0], "STOPPING=1");
+    }
+
+    #[test]
+    fn a_sign_of_life_needs_an_interpreter_that_answers() {
+        let (socket, notify) = listener("watchdog");
+        assert_eq!(notify.interval(), Some(Duration::from_millis(1500)));
+        let (_dispatcher, queue) = crate::dispatch::queue(1, std::sync::Arc::default());
+        let roster = Roster::new(queue);
+        notify.beat(&roster);
+        assert_eq!(told(&socket), Vec::<String>::new());
+        let record = roster.register(0);
+        record.desk();
+        record.reach(Stage::Serving);
+        notify.beat(&roster);
+        assert_eq!(told(&socket), ["WATCHDOG=1"]);
+    }
+
+    #[test]
+    fn another_process_s_watchdog_is_not_ours() {
+        let env = |name: &str| match name {
+            "WATCHDOG_USEC" => Some(OsString::from("1000")),
+            "WATCHDOG_PID" => Some("1".into()),
+            _ => None,
+        };
+        assert_eq!(manager(&env), Manager::default());
+    }
+}
