@@ -109,14 +109,14 @@ def endless_generator(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     with Noted():
         while True:
-            yield b"x" * 1000
+            yield b"x" * 65536
 
 
 def endless_write(environ, start_response):
     write = start_response("200 OK", [("Content-Type", "text/plain")])
     with Noted():
         while True:
-            write(b"x" * 1000)
+            write(b"x" * 65536)
 
 
 def stalls(environ, start_response):
