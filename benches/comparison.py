@@ -92,13 +92,16 @@ class Comparison:
         """Contestants with too few quiet rounds, or whose rounds differ much; with the reason for a reader."""
         found = {}
         for name in self.measured() if self.case.minds_others else ():
-            spread = figures.spread(self.used(name), self.case.figures[0])
+            spread = self._spread(name)
             disturbed = sum(map(figures.noisy, self.used(name)))
             if disturbed:
                 found[name] = f"others used the machine in {disturbed} of {len(self.used(name))} rounds"
             elif spread > NOISY_SPREAD:
                 found[name] = f"rounds differ by {spread:.0%}"
         return found
+
+    def _spread(self, name: str) -> float:
+        return figures.spread(self.used(name), self.case.steady or self.case.figures[0])
 
     def _note(self, text: str) -> None:
         self.notes.append(text)
@@ -122,7 +125,7 @@ class Comparison:
             "commands": {name: self._command(name) for name in measured},
             "medians": medians,
             "rounds_used": {name: len(self.used(name)) for name in measured},
-            "spread": {name: figures.spread(self.used(name), self.case.figures[0]) for name in measured},
+            "spread": {name: self._spread(name) for name in measured},
             "noisy": self._unquiet(),
             "goals": [asdict(each) for each in (verdict(goal, medians) for goal in self.case.goals)],
             "rounds": self.rounds,

@@ -86,9 +86,20 @@ def summary(contents: Contents) -> str:
     return rows(lines)
 
 
+def limit(contents: Contents) -> str:
+    """How far hello is from hyper without Python."""
+    medians = contents.get("hello1", {}).get("medians", {})
+    if not {"chaussette", "static"} <= set(medians):
+        return "Not measured."
+    ours, static = (medians[name]["cpu_us_per_request"] for name in ("chaussette", "static"))
+    said = f"A hello costs {ours:.1f} µs of CPU a request, hyper's own reply {static:.1f}: "
+    return said + f"{ours - static:.1f} µs above the limit, {ours / static:.2f} times it."
+
+
 PARTS: dict[str, Callable[[Contents], str]] = {
     "machine": machine,
     "goals": goals,
+    "limit": limit,
     "tables": tables,
     "summary": summary,
 }

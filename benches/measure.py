@@ -125,10 +125,10 @@ class Others:
 
 
 def _busy_seconds() -> float:
-    # user nice system idle iowait irq softirq steal: proc_stat(5). What follows is in user and nice already. What runs
-    # in interrupts is nobody's: the network's share of our own load is there.
-    user, nice, system, _, _, _, _, steal = map(int, Path("/proc/stat").read_text().splitlines()[0].split()[1:9])
-    return (user + nice + system + steal) / TICKS_PER_SECOND
+    # user nice system idle iowait irq softirq steal: proc_stat(5). What follows is in user and nice already. The
+    # network's part of our own load is in softirq here, and in the system time of whoever it interrupted there.
+    fields = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return (sum(fields) - fields[3] - fields[4]) / TICKS_PER_SECOND
 
 
 def _own_seconds() -> float:

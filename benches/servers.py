@@ -32,8 +32,8 @@ DJANGO_DATABASE = TARGET / "bench" / "django.sqlite3"
 ELSEWHERE = {"django": ("mysite.wsgi:application", DJANGO)}
 LISTENING = "127.0.0.1"
 
-# Threads in Python per process, of 1, 2, 4, 16 and its default (granian: 512) the best at each application: alone with
-# the GIL when a request is nothing but Python; more than ever wait at once where requests wait.
+# Threads in Python per process, the best at each application: of 1, 2, 4 and its default (granian: 512) alone with the
+# GIL when a request is nothing but Python; of 4, 16 and 32 where requests wait.
 THREADS = {
     ("granian", "cpu1ms"): 1,
     ("granian", "mixed"): 16,

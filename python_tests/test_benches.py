@@ -171,6 +171,14 @@ def test_figures_reach_the_documents_between_their_markers_only():
     assert filled(after, {"hello1": content()}) == after
 
 
+def test_the_distance_to_the_limit_is_told_in_microseconds_and_times():
+    from document import limit
+
+    hello = content() | {"medians": medians_of(chaussette=12, static=8)}
+    assert limit({"hello1": hello}).endswith("4.0 µs above the limit, 1.50 times it.")
+    assert limit({"hello1": content()}) == limit({}) == "Not measured."
+
+
 def test_a_marker_that_nobody_fills_is_an_error():
     from document import filled
 

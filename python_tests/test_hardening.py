@@ -111,6 +111,7 @@ def test_a_fault_is_still_answered_and_logged_after_the_application_broke_its_in
     mark = hostile.mark()
     assert hostile.get("/raises").status == 500
     hostile.wait_for_log(r"\[ERROR\] interpreter 0: GET /raises", mark)
+    hostile.wait_for_log(r"line \d+, in raises\b", mark)
     hostile.wait_for_log("raised on purpose", mark)
     assert hostile.get("/").json() == {"well": True}
     assert hostile.stop() == 0

@@ -305,3 +305,9 @@ def test_isolation_main_runs_the_application_in_the_main_interpreter_on_threads(
         here.open()
     answers = [connection.response().json() for connection in connections]
     assert [answer["interpreter"] for answer in answers] == [0, 0]
+
+
+def test_an_interpreter_has_not_imported_what_only_faults_need(server):
+    modules = server("apps.modules:app").get().text.split()
+    assert "threading" in modules
+    assert not {"traceback", "re", "enum"} & set(modules)

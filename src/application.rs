@@ -2,7 +2,7 @@
 //!
 //! Knows neither HTTP nor Python. Fakes in `tests/support` stand behind the same traits.
 
-use crate::census::{Identity, Overdue};
+use crate::census::{Identity, Overdue, Thread};
 use crate::exchange::Exchange;
 
 /// An application on the thread that serves it. Not `Send`: it is born, serves and ends there.
@@ -11,8 +11,8 @@ pub trait Application {
     /// One attachment to an interpreter serves the whole batch.
     fn serve(&mut self, first: Exchange, line: &mut dyn Line);
 
-    /// This thread's id, as whoever interrupts it from outside must name it.
-    fn thread(&self) -> u64;
+    /// This thread, as whoever interrupts it from outside must name it.
+    fn thread(&self) -> Thread;
 
     /// Ends it on its own thread. For the thread that loaded the application, all guests have ended.
     fn end(self) -> Ended;
@@ -115,6 +115,9 @@ pub enum LoadError {
     /// No interpreter could be made.
     #[error("{0}")]
     Interpreter(String),
+    /// The server was told to stop meanwhile.
+    #[error("the server was told to stop")]
+    Unwanted,
 }
 
 impl LoadError {
@@ -131,6 +134,7 @@ impl LoadError {
             Self::Application { report } if report.contains('\n') => format!("\n{report}"),
             Self::Application { report } => format!(" {report}"),
             Self::WarmUp(message) | Self::Interpreter(message) => format!(" {message}"),
+            Self::Unwanted => format!(" {self}"),
         }
     }
 }

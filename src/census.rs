@@ -16,7 +16,7 @@ pub mod table;
 mod view;
 
 pub use commands::{Commands, Order, Orders};
-pub use desk::{Closed, Desk, Entry};
+pub use desk::{Closed, Desk, Entry, Thread};
 pub use overdue::{Access, Overdue};
 pub use record::{Identity, Record, Visit};
 pub use resident::resident;

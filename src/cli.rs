@@ -4,6 +4,7 @@
 //! `Config` that needs no further check. Names clap, which nobody else does; opens nothing and
 //! starts nothing, but asks another process for its census. Rule: a mistake is told in one line that names the option, the value and the cure.
 
+mod backend;
 mod control;
 mod lives;
 mod proxies;
@@ -21,6 +22,7 @@ use std::path::Path;
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, Parser};
 
+use self::backend::BackendArgs;
 use self::control::ControlArgs;
 pub use self::control::{Form, Question};
 use self::lives::LivesArgs;
@@ -97,7 +99,7 @@ pub fn main(argv: Vec<OsString>, run: impl FnOnce(Config) -> ExitStatus) -> i32 
 /// Makes the settings of the words and of `LISTEN_PID` and `LISTEN_FDS`, read through `env`.
 pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Result<Config, Outcome> {
     let argv0 = argv.first().map_or_else(|| PROGRAM.into(), |name| name.to_string_lossy().into_owned());
-    let line = Line::try_parse_from(argv).map_err(|error| match error.kind() {
+    let (line, named): (Line, _) = backend::read(argv).map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Outcome::Text(error.render().to_string()),
         _ => usage(&one_line(&error)),
     })?;
@@ -110,6 +112,8 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
     notices.extend(odd);
     let workers = line.workers.resolve(line.limits.queue, &line.lives).map_err(|mistake| usage(&mistake))?;
     let lives = line.lives.resolve().map_err(|mistake| usage(&mistake))?;
+    let (backend, odd) = line.backend.resolve(named);
+    notices.extend(odd);
     Ok(Config {
         argv0,
         application: line.application,
@@ -124,8 +128,9 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
             .collect(),
         sockets,
         backlog: line.sockets.backlog,
-        workers,
+        backend,
         timeouts: line.timeouts.resolve(),
+        workers,
         life: Life { graceful_timeout: line.life.graceful_timeout.0 },
         lives,
         limits: line.limits.resolve(),
@@ -164,13 +169,15 @@ struct Line {
     #[command(flatten)]
     sockets: SocketArgs,
     #[command(flatten)]
+    backend: BackendArgs,
+    #[command(flatten)]
     workers: WorkerArgs,
     #[command(flatten)]
     life: LifeArgs,
     #[command(flatten)]
-    lives: LivesArgs,
-    #[command(flatten)]
     timeouts: TimeoutArgs,
+    #[command(flatten)]
+    lives: LivesArgs,
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]

@@ -12,11 +12,13 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+mod backend;
 mod control;
 mod lives;
 mod proxies;
 mod timeouts;
 
+pub use self::backend::{Backend, INTERPRETERS, Patching};
 pub use self::control::ControlAddress;
 pub use self::lives::{Bounds, DEFAULT_JITTER_SHARE, Lives};
 pub use self::proxies::{ForwardedHeader, ForwardedHeaders, Proxies, ProxyProtocol, Trusted, Unbelieved};
@@ -91,14 +93,16 @@ pub struct Config {
     pub sockets: Vec<Address>,
     /// Connections the kernel queues on a socket that we bind. An adopted socket keeps its own.
     pub backlog: u32,
+    /// Which server answers on them.
+    pub backend: Backend,
     /// Interpreters, threads and the queue before them.
     pub workers: Workers,
     /// Deadlines of the process.
     pub life: Life,
-    /// When interpreters are replaced.
-    pub lives: Lives,
     /// Deadlines of requests.
     pub timeouts: Timeouts,
+    /// When interpreters are replaced.
+    pub lives: Lives,
     /// What a client may ask for.
     pub limits: Limits,
     /// Whose word on a request's origin is believed.

@@ -37,9 +37,13 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// 512 on the BSDs. Longer lines, tracebacks mostly, go in pieces of this size.
 const PIECE: usize = if cfg!(target_os = "linux") { 4096 } else { 512 };
 
-/// Sends the log events of all threads to `output` from now on, those below `level` left out.
+/// Sends the log events of all threads to `output` from now on, those below `level` left out. Once a process: a
+/// program that has had a server before keeps that one's log.
 pub fn init(level: LogLevel, output: &LogOutput) -> io::Result<()> {
     LazyLock::force(&ZONE);
+    if tracing::dispatcher::has_been_set() {
+        return Ok(());
+    }
     tracing::subscriber::set_global_default(subscriber(level, output)?).map_err(io::Error::other)
 }
 

@@ -1,18 +1,26 @@
 //! `chaussette._native`: joins the command line with the WSGI loader. Alone names `pyo3`.
 //!
 //! Lives in the main interpreter only: PyO3's caches are process-wide. Owns what is asked of the main
-//! interpreter — its path, its arguments, its hooks — and how the process is left.
+//! interpreter — its path, its arguments, its hooks — and how the process is left. Three doors: [`main`] is
+//! the command, `handover` what it gives back where another backend is wanted, `program` the server as a part
+//! of somebody else's program.
+
+mod handover;
+mod program;
 
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::application::Home;
 use crate::cli;
-use crate::config::{Address, AppForm, Config, Family, LogOutput};
+use crate::config::{Address, AppForm, Config, Family, LogOutput, Patching};
 use crate::interp::Truth;
 use crate::server::{self, Leave, Plan, Threading, Workplace};
+use crate::shutdown::{Ask, Signals};
 use crate::wsgi::{Settings, WsgiLoader};
 
 /// How long Python may take to end the main interpreter after the last of ours has ended. 3 s: with the
@@ -23,24 +31,20 @@ const FINALIZATION: Duration = Duration::from_secs(3);
 #[pymodule(gil_used = false)]
 mod _native {
     #[pymodule_export]
+    use super::handover::Listener;
+    #[pymodule_export]
     use super::main;
+    #[pymodule_export]
+    use super::program::Program;
 }
 
 /// Runs the command line `argv`, program name first; returns the exit status, or leaves the process by
-/// `_exit` when interpreters are left that Python could not end.
+/// `_exit` when interpreters are left that Python could not end. With another backend than ours returns the
+/// settings instead, and nothing has been started.
 #[pyfunction]
-fn main(py: Python<'_>, argv: Vec<std::ffi::OsString>) -> PyResult<i32> {
-    // CPython 3.13 corrupts memory when the first import of datetime happens in a sub-interpreter that ends
-    // before others (gh-136421): the main interpreter imports it first, whatever else happens.
-    py.import("datetime")?;
-    let sys = py.import("sys")?;
-    let interpreter = MainInterpreter {
-        path: sys.getattr("path")?.extract()?,
-        threading: match sys.getattr_opt("_is_gil_enabled")? {
-            Some(enabled) if !enabled.call0()?.extract::<bool>()? => Threading::Free,
-            _ => Threading::Gil,
-        },
-    };
+fn main(py: Python<'_>, argv: Vec<std::ffi::OsString>) -> PyResult<Py<PyAny>> {
+    let interpreter = MainInterpreter::new(py, Some("."))?;
+    let mut handed_over = None;
     // Detached for the server's whole life: this thread is the reactor.
     let status = py.detach(|| {
         let mut leave = Leave::Orderly;
@@ -48,10 +52,17 @@ fn main(py: Python<'_>, argv: Vec<std::ffi::OsString>) -> PyResult<i32> {
             if let Err(error) = forget_activation() {
                 tracing::warn!("cannot unset LISTEN_FDS and NOTIFY_SOCKET: {error}");
             }
+            if !config.backend.is_ours() {
+                handed_over = Some(config);
+                return cli::ExitStatus::Stopped;
+            }
             let stopped = server::run(&config, &interpreter);
             leave = stopped.leave;
             stopped.status
         });
+        if handed_over.is_some() {
+            return Ok(status);
+        }
         // Still detached: a stuck thread may hold the main interpreter's GIL for ever.
         match leave {
             Leave::AtOnce => crate::interp::leave_at_once(status),
@@ -61,12 +72,15 @@ fn main(py: Python<'_>, argv: Vec<std::ffi::OsString>) -> PyResult<i32> {
         }
     });
     let status = status?;
+    if let Some(config) = handed_over {
+        return Ok(handover::settings(py, &config, interpreter.path(&config))?.into_any().unbind());
+    }
     // Only an application in the main interpreter has started threads here.
     let running: usize = py.import("chaussette._interpreter")?.getattr("finish_main")?.call0()?.extract()?;
     if running > 0 {
         crate::interp::leave_at_once(status);
     }
-    Ok(status)
+    Ok(status.into_pyobject(py)?.into_any().unbind())
 }
 
 /// Unsets what systemd told about its sockets, once it has been read: they are ours, not those of the
@@ -86,7 +100,11 @@ fn forget_activation() -> PyResult<()> {
 /// What the server needs of the interpreter that it was started in.
 struct MainInterpreter {
     path: Vec<String>,
+    /// What `sys.path` ends with, if it is not there already.
+    last: Option<&'static str>,
     threading: Threading,
+    /// A program's own way to end it; `None`: the signals of the process.
+    asks: Mutex<Option<UnboundedReceiver<Ask>>>,
 }
 
 impl Workplace for MainInterpreter {
@@ -123,15 +141,34 @@ impl Workplace for MainInterpreter {
             support.getattr("run_hook")?.call1((name, self.path(config), options)).map(drop)
         })
     }
+
+    fn signals(&self) -> std::io::Result<Signals> {
+        match self.asks.lock().take() {
+            Some(asks) => Ok(Signals::Program(asks)),
+            None => Signals::install(),
+        }
+    }
 }
 
 impl MainInterpreter {
+    fn new(py: Python<'_>, last: Option<&'static str>) -> PyResult<Self> {
+        // CPython 3.13 corrupts memory when the first import of datetime happens in a sub-interpreter that ends
+        // before others (gh-136421): the main interpreter imports it first, whatever else happens.
+        py.import("datetime")?;
+        let sys = py.import("sys")?;
+        let threading = match sys.getattr_opt("_is_gil_enabled")? {
+            Some(enabled) if !enabled.call0()?.extract::<bool>()? => Threading::Free,
+            _ => Threading::Gil,
+        };
+        Ok(Self { path: sys.getattr("path")?.extract()?, last, threading, asks: Mutex::new(None) })
+    }
+
     /// `sys.path` as every interpreter has it. The current directory comes last, as in 1.3.
     fn path(&self, config: &Config) -> Vec<String> {
         let mut path = self.path.clone();
         path.extend(config.python_path.iter().map(|entry| entry.to_string_lossy().into_owned()));
         if !path.iter().any(|entry| entry.is_empty() || entry == ".") {
-            path.push(".".to_owned());
+            path.extend(self.last.map(str::to_owned));
         }
         path
     }
@@ -173,9 +210,10 @@ fn options<'py>(py: Python<'py>, config: &Config) -> PyResult<Bound<'py, PyDict>
     options.set_item("address_family", family)?;
     options.set_item("socket_type", "SOCK_STREAM")?;
     options.set_item("backlog", config.backlog)?;
-    options.set_item("backend", "interpreters")?;
+    options.set_item("backend", &config.backend.name)?;
     options.set_item("use_reloader", false)?;
-    options.set_item("spawn", py.None())?;
+    options.set_item("spawn", config.backend.spawn)?;
+    options.set_item("no_monkey", config.backend.patching == Patching::LeftAlone)?;
     options.set_item("graceful_timeout", config.life.graceful_timeout.as_secs_f64())?;
     options.set_item("pre_hook", config.hooks.pre.as_deref())?;
     options.set_item("post_hook", config.hooks.post.as_deref())?;

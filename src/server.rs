@@ -27,7 +27,7 @@ use crate::logging;
 use crate::notify::Notify;
 use crate::shutdown::{Ask, Drainer, Signals, drain};
 use crate::supervisor::{Crew, Ready, Replacement, Supervisor, Terms, Toll, Why};
-use crate::watch::{Exhausted, Stock, Watch};
+use crate::watch::{Stock, Watch};
 
 /// What is kept of `--graceful-timeout` for ending the interpreters after the last reply. 2 s: a Django
 /// interpreter ends in 0.1 s; its exit handlers may flush something.
@@ -50,6 +50,11 @@ pub trait Workplace {
 
     /// Calls `--pre-hook` or `--post-hook`.
     fn hook(&self, config: &Config, name: &str) -> Result<(), String>;
+
+    /// Who may ask this server to end. Called once, inside the reactor.
+    fn signals(&self) -> std::io::Result<Signals> {
+        Signals::install()
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,7 +144,7 @@ async fn live<W: Workplace>(
         Ok(listeners) => listeners,
         Err(stopped) => return stopped,
     };
-    let signals = match Signals::install() {
+    let signals = match workplace.signals() {
         Ok(signals) => signals,
         Err(error) => {
             logging::critical(format_args!("cannot watch signals: {error}"));
@@ -174,13 +179,13 @@ async fn live<W: Workplace>(
     let (drainer, drain) = drain();
     let stock = stock(config, plan);
     let watch = Watch::new(config.timeouts, stock, dispatcher.clone(), roster.clone(), supervisor.reports());
-    let mut watching = tokio::spawn(watch.run());
+    tokio::spawn(watch.run());
     supervisor.tell_manager(Notify::new(&config.manager));
     for command in kept {
         asks::Asker::Log.hear(supervisor.obey(command));
     }
     let front_end = FrontEnd::new(listeners, dispatcher, config.limits, drain).behind(config.proxies.clone());
-    let minding = (&mut supervisor, &mut asks, &mut watching);
+    let minding = (&mut supervisor, &mut asks);
     let (why, deadline) = serve(front_end, minding, &drainer, config.life.graceful_timeout).await;
 
     let toll = tokio::select! {
@@ -201,9 +206,6 @@ async fn live<W: Workplace>(
     // What a plan that was given up has left behind counts, too.
     if roster.records().is_empty() { stopped } else { Stopped { leave: Leave::AtOnce, ..stopped } }
 }
-
-/// The task that watches the time. It ends when too many threads are stuck.
-type Watching = tokio::task::JoinHandle<Exhausted>;
 
 /// What a stuck thread means here.
 fn stock(config: &Config, plan: Plan) -> Stock {
@@ -331,7 +333,7 @@ fn count(number: usize, noun: &str) -> String {
 /// the interpreters must have ended.
 async fn serve<L: Loader>(
     front_end: FrontEnd,
-    (supervisor, asks, watching): (&mut Supervisor<L>, &mut Asks, &mut Watching),
+    (supervisor, asks): (&mut Supervisor<L>, &mut Asks),
     drainer: &Drainer,
     graceful: Duration,
 ) -> (Why, Instant) {
@@ -342,10 +344,6 @@ async fn serve<L: Loader>(
             return (Why::Told, Instant::now() + QUICK);
         }
         end = mind(supervisor, asks) => end,
-        _ = watching => {
-            logging::critical("too many threads are stuck: stopping, to be started again");
-            (Why::Stuck, Ask::Graceful)
-        }
     };
     asks.close();
     supervisor.stop();

@@ -7,7 +7,7 @@ use std::io;
 
 use tokio::select;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::census::Command;
 
@@ -24,9 +24,37 @@ pub enum Ask {
     Ignored(&'static str),
 }
 
-/// The signals of this process from [`Signals::install`] on.
+/// Whoever may ask this server to end: the signals of the process, or the program that it is a part of.
 #[derive(Debug)]
-pub struct Signals {
+pub enum Signals {
+    /// From [`Signals::install`] on.
+    Process(ProcessSignals),
+    /// The signals are the program's own.
+    Program(mpsc::UnboundedReceiver<Ask>),
+}
+
+impl Signals {
+    /// Takes the signals of the process over: see [`ProcessSignals::install`].
+    pub fn install() -> io::Result<Self> {
+        ProcessSignals::install().map(Self::Process)
+    }
+
+    /// Waits for the next ask. Cancel-safe: one that is not returned is returned by the next call.
+    pub async fn next(&mut self) -> Ask {
+        match self {
+            Self::Process(signals) => signals.next().await,
+            // A program that has dropped its end can ask no more.
+            Self::Program(asks) => match asks.recv().await {
+                Some(ask) => ask,
+                None => std::future::pending().await,
+            },
+        }
+    }
+}
+
+/// The signals of this process.
+#[derive(Debug)]
+pub struct ProcessSignals {
     term: Signal,
     int: Signal,
     quit: Signal,
@@ -45,10 +73,10 @@ enum Asked {
     Once,
 }
 
-impl Signals {
+impl ProcessSignals {
     /// Takes the signals over, those of CPython too (its SIGINT would raise KeyboardInterrupt in
     /// the main interpreter). Needs a tokio runtime with its I/O on. Signals that come before the
-    /// first [`Signals::next`] are kept.
+    /// first [`ProcessSignals::next`] are kept.
     pub fn install() -> io::Result<Self> {
         Ok(Self {
             term: signal(SignalKind::terminate())?,

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use self::backoff::BackOff;
 use self::growth::Growth;
-use self::life::{Counted, Life, Phase};
+use self::life::{Life, Phase};
 use self::plan::{Aim, Step};
 use self::reload::Reload;
 use crate::application::{Ended, LoadError, Loader};
@@ -121,6 +121,8 @@ struct State {
     manager: Option<Notify>,
     beat: Option<Instant>,
     course: Course,
+    /// Threads are stuck in whose place none can serve.
+    exhausted: bool,
     /// Ended since the end began.
     ended: usize,
 }
@@ -147,6 +149,7 @@ impl<L: Loader> Supervisor<L> {
             manager: None,
             beat: None,
             course: Course::Running,
+            exhausted: false,
             ended: 0,
         };
         let loader = Arc::new(loader);
@@ -258,6 +261,9 @@ impl<L: Loader> Supervisor<L> {
             tracing::error!("{stuck} interpreters are stuck in the application's code: the process must end");
             return Some(Why::Stuck);
         }
+        if self.state.exhausted {
+            return Some(Why::Stuck);
+        }
         if self.state.back_off.is_enough() && !self.lives.iter().any(serves) {
             tracing::error!("no interpreter serves, and none can be loaded: the process must end");
             return Some(Why::Exhausted);
@@ -322,14 +328,7 @@ impl<L: Loader> Supervisor<L> {
         match started {
             Ok(_) => {
                 let (phase, began) = (Phase::Loading, Instant::now());
-                self.lives.push(Life {
-                    handle,
-                    phase,
-                    began,
-                    expires: None,
-                    worn: None,
-                    counted: Counted::Elsewhere,
-                });
+                self.lives.push(Life { handle, phase, began, expires: None, worn: None });
                 Ok(())
             }
             Err(error) => {
@@ -367,7 +366,7 @@ impl<L: Loader> Supervisor<L> {
             let number = life.number();
             match life.phase {
                 Phase::Serving => life.worn = Some(Reason::Lifetime),
-                Phase::Draining { .. } => self.overdue(number),
+                Phase::Draining { .. } => self.stuck(number),
                 Phase::Ending { .. } => {
                     tracing::warn!(
                         "interpreter {number} is left as it is: its threads or exit handlers have not ended in time"

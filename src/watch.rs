@@ -51,12 +51,11 @@ struct Case {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Interrupted,
-    GivenUp,
+    /// Given up; another thread of its interpreter serves in its place.
+    Replaced,
+    /// Given up; what becomes of its interpreter is the supervisor's affair.
+    Reported,
 }
-
-/// So many threads are stuck that the process must be replaced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Exhausted;
 
 impl Watch {
     pub fn new(
@@ -69,8 +68,8 @@ impl Watch {
         Self { limits, stock, dispatcher, roster, reports, cases: Vec::new() }
     }
 
-    /// Watches until more threads are stuck than may be.
-    pub async fn run(mut self) -> Exhausted {
+    /// Watches for as long as the process lives.
+    pub async fn run(mut self) {
         let mut next = None;
         loop {
             match next {
@@ -80,18 +79,15 @@ impl Watch {
                     let _ = tokio::time::timeout_at(Instant::into(moment), self.dispatcher.stirred()).await;
                 }
             }
-            match self.look(Instant::now()) {
-                Ok(moment) => next = moment,
-                Err(exhausted) => return exhausted,
-            }
+            next = self.look(Instant::now());
         }
     }
 
     /// Does what is due. Returns when to look again; never, until the next request, if nothing is going on.
-    fn look(&mut self, now: Instant) -> Result<Option<Instant>, Exhausted> {
+    fn look(&mut self, now: Instant) -> Option<Instant> {
         let mut next = Next(None);
         self.look_at_queue(now, &mut next);
-        self.look_at_cases(now, &mut next)?;
+        self.look_at_cases(now, &mut next);
         if let Some(limit) = self.limits.request {
             for record in self.roster.records() {
                 for desk in record.desks() {
@@ -99,11 +95,13 @@ impl Watch {
                 }
             }
         }
-        if next.0.is_none() && !self.dispatcher.rest(self.cases.len()) {
-            // Somebody takes a request just now. It can be too late no sooner than this.
-            next.0 = self.limits.soonest().map(|limit| now + limit);
+        if !self.dispatcher.rest(self.cases.len())
+            && let Some(limit) = self.limits.soonest()
+        {
+            // What somebody takes just now can be too late no sooner than this.
+            next.at(now + limit);
         }
-        Ok(next.0)
+        next.0
     }
 
     fn look_at_queue(&self, now: Instant, next: &mut Next) {
@@ -177,52 +175,33 @@ impl Watch {
         self.cases.push(Case { overdue, since: now, stage: Stage::Interrupted });
     }
 
-    fn look_at_cases(&mut self, now: Instant, next: &mut Next) -> Result<(), Exhausted> {
-        let (limits, stock) = (self.limits, self.stock);
+    fn look_at_cases(&mut self, now: Instant, next: &mut Next) {
+        let counters = self.dispatcher.counters();
         self.cases.retain(|case| {
             let is_in_hand = case.overdue.is_in_hand();
-            if !is_in_hand && case.stage == Stage::GivenUp {
+            if !is_in_hand && case.stage != Stage::Interrupted {
                 tracing::info!("{}: its thread has come back", case.overdue.name());
-                self.dispatcher.counters().recovered.fetch_add(1, Ordering::Relaxed);
+            }
+            if !is_in_hand && case.stage == Stage::Replaced {
+                counters.recovered();
             }
             is_in_hand
         });
-        for case in &mut self.cases {
-            match case.stage {
-                Stage::Interrupted if case.since + limits.grace <= now => {
-                    case.stage = Stage::GivenUp;
-                    self.dispatcher.counters().stuck.fetch_add(1, Ordering::Relaxed);
-                    give_up(&case.overdue, stock, &self.reports)?;
+        for case in self.cases.iter_mut().filter(|case| case.stage == Stage::Interrupted) {
+            if case.since + self.limits.grace <= now {
+                case.stage = give_up(&case.overdue, self.stock, &self.reports);
+                if case.stage == Stage::Replaced {
+                    counters.stuck();
                 }
-                Stage::Interrupted => next.at(case.since + limits.grace),
-                Stage::GivenUp => {}
+            } else {
+                next.at(case.since + self.limits.grace);
             }
         }
-        let stuck = self.stuck();
-        if stuck > stock.most_stuck {
-            tracing::error!("{stuck} threads are stuck, more than --max-stuck {}", stock.most_stuck);
-            return Err(Exhausted);
+        let stuck = self.cases.iter().filter(|case| case.stage == Stage::Replaced).count();
+        if stuck > self.stock.most_stuck {
+            tracing::error!("{stuck} threads are stuck in the application's code: the process must end");
+            report(&self.reports, Report::Exhausted);
         }
-        Ok(())
-    }
-
-    /// How many threads are stuck. Those that wait for an interpreter which one of them keeps count once with it.
-    fn stuck(&self) -> usize {
-        let given_up = || self.cases.iter().filter(|case| case.stage == Stage::GivenUp);
-        let mut kept: Vec<_> = given_up()
-            .filter(|case| !case.was_reached())
-            .map(|case| case.overdue.record().number())
-            .collect();
-        kept.sort_unstable();
-        kept.dedup();
-        given_up().filter(|case| case.was_reached()).count() + kept.len()
-    }
-}
-
-impl Case {
-    /// Whether its interpreter could be entered.
-    fn was_reached(&self) -> bool {
-        self.overdue.stack().is_some()
     }
 }
 
@@ -251,7 +230,9 @@ fn interrupt(overdue: Arc<Overdue>) -> std::io::Result<()> {
         let record = overdue.record();
         let (Some(_visit), Some(access)) = (record.visit(), record.access()) else { return };
         access.interrupt(&overdue);
-        if let Some(stack) = overdue.stack().filter(|stack| !stack.is_empty()) {
+        if overdue.was_interrupted()
+            && let Some(stack) = overdue.stack().filter(|stack| !stack.is_empty())
+        {
             tracing::error!("{}: interrupted here:\n{stack}", overdue.name());
         }
     })
@@ -259,28 +240,38 @@ fn interrupt(overdue: Arc<Overdue>) -> std::io::Result<()> {
 }
 
 /// The thread of `overdue` does not come back: another one takes its place, or another interpreter.
-fn give_up(overdue: &Overdue, stock: Stock, reports: &UnboundedSender<Report>) -> Result<(), Exhausted> {
+fn give_up(overdue: &Overdue, stock: Stock, reports: &UnboundedSender<Report>) -> Stage {
     let (name, record) = (overdue.name(), overdue.record());
+    let number = record.number();
     let reached = overdue.stack().is_some();
     let why = if reached { "" } else { ", and keeps the GIL: where it is cannot be told" };
     tracing::error!("{name}: does not come back{why}");
+    // Its siblings go on, and an application that has several threads bears one more.
     if reached && stock.threads > 1 {
-        // Its siblings go on; an application that has several threads bears one more.
-        if let (Some(_visit), Some(access)) = (record.visit(), record.access()) {
-            match access.invite() {
-                Ok(()) => tracing::warn!("interpreter {}: another thread takes its place", record.number()),
-                Err(error) => {
-                    tracing::error!("interpreter {}: no thread to take its place: {error}", record.number());
-                }
-            }
+        match invite(record) {
+            Ok(()) => tracing::warn!("interpreter {number}: another thread takes its place"),
+            Err(error) => tracing::error!("interpreter {number}: no thread can take its place: {error}"),
         }
-        return Ok(());
+        return Stage::Replaced;
     }
-    if !stock.replaceable {
-        tracing::error!("interpreter {}: nothing can take its place", record.number());
-        return Err(Exhausted);
+    if stock.replaceable {
+        report(reports, Report::Stuck { number });
+    } else {
+        tracing::error!("interpreter {number}: nothing can take its place: the process must end");
+        report(reports, Report::Exhausted);
     }
-    // Should the supervisor be gone, the process ends anyway.
-    let _ = reports.send(Report::Stuck { number: record.number() });
-    Ok(())
+    Stage::Reported
+}
+
+fn invite(record: &Record) -> std::io::Result<()> {
+    match (record.visit(), record.access()) {
+        (Some(_visit), Some(access)) => access.invite(),
+        // It ends, or would not be here: nobody is missed.
+        _ => Ok(()),
+    }
+}
+
+fn report(reports: &UnboundedSender<Report>, report: Report) {
+    // Without a supervisor the process ends anyway.
+    let _ = reports.send(report);
 }

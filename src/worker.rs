@@ -38,6 +38,8 @@ pub enum Report {
     Worn { number: u64 },
     /// It does not come back from the application's code.
     Stuck { number: u64 },
+    /// Threads do not come back from the application's code, and too few can take their place.
+    Exhausted,
     /// It takes no more requests and has none in hand; its exit handlers may take their time.
     Ending { number: u64 },
     /// All its threads are done.

@@ -61,7 +61,7 @@ fn only_interp_names_the_c_api() {
 
 #[test]
 fn only_the_pymodule_names_pyo3() {
-    only_in(&["pymodule.rs"], &["pyo3::"]);
+    only_in(&["pymodule"], &["pyo3::"]);
 }
 
 #[test]

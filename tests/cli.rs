@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use chaussette::cli::{ExitStatus, Form, Outcome, Question, main, parse};
 use chaussette::config::{
-    Address, AppForm, Bounds, Config, ControlAddress, Family, ForwardedHeader, ForwardedHeaders, Hooks,
-    Isolation, Life, Limits, Lives, LogLevel, LogOutput, Logs, Manager, Proxies, ProxyProtocol, Timeouts,
-    Trusted, Unbelieved, Workers,
+    Address, AppForm, Backend, Bounds, Config, ControlAddress, Family, ForwardedHeader, ForwardedHeaders,
+    Hooks, Isolation, Life, Limits, Lives, LogLevel, LogOutput, Logs, Manager, Patching, Proxies,
+    ProxyProtocol, Timeouts, Trusted, Unbelieved, Workers,
 };
 
 fn argv(words: &str) -> Vec<OsString> {
@@ -57,6 +57,7 @@ fn no_words_give_the_defaults() {
         python_path: Vec::new(),
         sockets: vec![tcp("localhost", 8080)],
         backlog: 2048,
+        backend: Backend::default(),
         workers: Workers {
             interpreters: std::thread::available_parallelism().unwrap(),
             threads: NonZeroUsize::MIN,
@@ -102,9 +103,8 @@ fn no_words_give_the_defaults() {
 #[test]
 fn each_option_sets_its_setting() {
     let words = "--host ::1 --port 0 --backlog 5 --interpreters 3 --threads 4 --isolation own-gil --factory \
-        --queue 7 --graceful-timeout 0.5 --min-interpreters 2 --max-interpreters 5 --max-requests 100 \
-        --max-requests-jitter 7 --max-lifetime 3600 --spare --warmup http://example.org/health --max-growth 256 \
-        --timeout 30 --timeout-grace 0.5 --queue-timeout 0 --max-stuck 3 --max-body 0 --max-header-size 8192 --max-headers 9 \
+        --queue 7 --graceful-timeout 0.5 --timeout 30 --timeout-grace 0.5 --queue-timeout 0 --max-stuck 3 --min-interpreters 2 --max-interpreters 5 --max-requests 100 \
+        --max-requests-jitter 7 --max-lifetime 3600 --spare --warmup http://example.org/health --max-growth 256 --max-body 0 --max-header-size 8192 --max-headers 9 \
         --header-timeout 1 --body-timeout 2 --min-rate 0 --keep-alive 0 --forwarded-allow-ips 10.1.2.3/8,unix \
         --forwarded-headers X-Forwarded-For,x-forwarded-proto --clear-untrusted-proxy-headers --proxy-protocol v2 \
         --control unix:/c --log-level debug --log-output /log \
@@ -117,6 +117,7 @@ fn each_option_sets_its_setting() {
         python_path: vec![PathBuf::from("/a"), PathBuf::from("/b")],
         sockets: vec![tcp("::1", 0)],
         backlog: 5,
+        backend: Backend::default(),
         workers: Workers {
             interpreters: NonZeroUsize::new(3).unwrap(),
             threads: NonZeroUsize::new(4).unwrap(),
@@ -478,6 +479,7 @@ fn help_groups_the_options_and_tells_their_defaults() {
         "Arguments:",
         "Options:",
         "Sockets:",
+        "Backend:",
         "Workers:",
         "Life:",
         "Timeouts:",
@@ -519,4 +521,27 @@ fn the_exit_status_is_that_of_the_run_or_2_for_a_mistake() {
     for (status, code) in table {
         assert_eq!(main(argv("--threads 2"), |_| status), code);
     }
+}
+
+#[test]
+fn another_backend_is_told_which_options_were_named() {
+    let config = config("--backend Gevent --spawn 3 --no-monkey --threads 2 pkg:app");
+    let named = ["backend", "spawn", "no-monkey", "threads"].map(str::to_owned).to_vec();
+    let expected =
+        Backend { name: "gevent".to_owned(), spawn: Some(3), patching: Patching::LeftAlone, named };
+    assert_eq!(config.backend.named.len(), expected.named.len());
+    assert!(expected.named.iter().all(|name| config.backend.named.contains(name)), "{config:?}");
+    assert_eq!(Backend { named: expected.named.clone(), ..config.backend }, expected);
+    assert_eq!(config.notices, Vec::<String>::new());
+}
+
+#[test]
+fn our_own_backend_says_that_greenlets_are_not_for_it() {
+    let config = config("--backend interpreters --spawn 3 --no-monkey");
+    assert_eq!(
+        config.backend,
+        Backend { spawn: Some(3), patching: Patching::LeftAlone, ..Backend::default() }
+    );
+    assert_eq!(config.notices.len(), 2, "{:?}", config.notices);
+    assert!(config.notices.iter().all(|notice| notice.contains("has no effect with --backend interpreters")));
 }

@@ -30,7 +30,7 @@ fn exchange(bell: &Arc<Bell>, path: &str) -> (Exchange, Answer) {
             script_name: String::new(),
         }),
     };
-    (Exchange { request, reply }, answer)
+    (Exchange { request: Box::new(request), reply }, answer)
 }
 
 fn submit(dispatcher: &Dispatcher, path: &str) -> Answer {

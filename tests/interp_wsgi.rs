@@ -39,6 +39,9 @@ def app(environ, start_response):
             yield b"one,"
             yield b"two"
         return parts()
+    if path == "/large":
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"0123456789" * 10_000]
     body = environ["wsgi.input"].read()
     start_response("200 OK", [("Content-Type", "text/plain")])
     number = environ["chaussette.interpreter"]
@@ -77,7 +80,7 @@ fn submit(dispatcher: &Dispatcher, method: &str, path: &str, body: &'static [u8]
             script_name: String::new(),
         }),
     };
-    dispatcher.submit(Exchange { request, reply }).expect("the queue has room");
+    dispatcher.submit(Exchange { request: Box::new(request), reply }).expect("the queue has room");
     dispatcher.flush();
     answer
 }
@@ -161,6 +164,11 @@ fn two_interpreters_are_born_serve_and_end() {
     assert!(matches!(fault, Missing::Failed(Fault::Application(_))), "{fault:?}");
     assert_eq!(text(answered(submit(&dispatcher, "GET", "/", b""))).0, 200);
 
+    // A large body is Python's own memory, and outlives its interpreter with a client that does not read.
+    let large = || text(answered(submit(&dispatcher, "GET", "/large", b""))).1;
+    let kept: Vec<_> = (0..8).map(|_| answered(submit(&dispatcher, "GET", "/large", b""))).collect();
+    assert_eq!(large(), "0123456789".repeat(10_000));
+
     // Closed, the queue lets every thread go, and each interpreter ends.
     work.close();
     let mut ended = 0;
@@ -173,6 +181,9 @@ fn two_interpreters_are_born_serve_and_end() {
             Report::Ending { .. } => {}
             other => panic!("{other:?}"),
         }
+    }
+    for response in kept {
+        assert_eq!(text(response).1, "0123456789".repeat(10_000));
     }
     std::fs::remove_dir_all(&directory).unwrap();
 }

@@ -146,7 +146,7 @@ def many_headers(environ, start_response):
 
 def many_blocks(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
-    return (b"x" for _ in range(2_000_000))
+    return (b"x" for _ in range(100_000))
 
 
 app = by_path(

@@ -8,3 +8,7 @@ def factory(global_conf, **settings):
         return answer(start_response, {"word": settings.get("word"), "here": global_conf.get("here")})
 
     return app
+
+
+def marking(app, global_conf, **settings):
+    return app

@@ -38,6 +38,21 @@ def lines(environ, start_response):
     return answer(start_response, b"".join(environ["wsgi.input"]))
 
 
+LARGE = b"x" * 100_000
+
+
+def large(environ, start_response):
+    seen_types["LARGE"] = LARGE
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "100000")])
+    return [LARGE]
+
+
+def large_parts(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "400000")])
+    yield LARGE
+    yield bytes(300_000)
+
+
 def generated(environ, start_response):
     start_response("200 OK", [("X-One", environ["HTTP_X_ONE"])])
     yield b"one"
@@ -93,5 +108,18 @@ def count(environ, start_response):
 
 
 app = by_path(
-    plain, body, body_unread, lines, generated, written, wrapped, wrapped_file, exc_info, raises, refused, count
+    plain,
+    body,
+    body_unread,
+    lines,
+    large,
+    large_parts,
+    generated,
+    written,
+    wrapped,
+    wrapped_file,
+    exc_info,
+    raises,
+    refused,
+    count,
 )

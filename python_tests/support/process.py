@@ -228,12 +228,12 @@ class Starter:
 
         `words` follow the application.
         `listen` is "tcp", "tcp6", "unix", a listening socket, or None: then `options` say where to listen.
-        One interpreter unless the options name a number, so that a test says how many it needs.
+        One interpreter unless the options name a number, so that a test says how many it needs, or another backend.
         """
         workdir = self.workdir / f"server-{len(self.servers)}"
         listener, fd = self._listener(listen, workdir, blocking), None
         given = [str(option) for option in options]
-        if "--interpreters" not in given:
+        if "--interpreters" not in given and "--backend" not in given:
             given = ["--interpreters", "1", *given]
         if listener is not None:
             fd = os.dup(listener.fileno())

@@ -14,8 +14,8 @@ use crate::exchange::{Client, Exchange, Revoker};
 /// One per serving thread, owned by its seat at the queue.
 #[derive(Debug, Default)]
 pub struct Desk {
-    /// As CPython knows it; 0 until it is told.
-    thread: AtomicU64,
+    /// As its interpreter knows it; zeroes until it is told.
+    thread: Mutex<Thread>,
     entry: Mutex<Option<Entry>>,
     /// Requests handed out here; the last one's number is its entry's.
     handed_out: AtomicU64,
@@ -24,6 +24,15 @@ pub struct Desk {
     queued: AtomicU64,
     in_python: AtomicU64,
     gil_wait: AtomicU64,
+}
+
+/// A thread as its interpreter knows it: what others in there call it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Thread {
+    /// Of the thread itself, while it lives.
+    pub identifier: u64,
+    /// Of its state in the interpreter, never used again there.
+    pub state: u64,
 }
 
 /// The request that a thread has in hand.
@@ -56,14 +65,14 @@ pub enum Closed {
 }
 
 impl Desk {
-    /// Its thread, as CPython knows it, says that it serves here.
-    pub fn sit(&self, thread: u64) {
-        self.thread.store(thread, Ordering::Relaxed);
+    /// Its thread says that it serves here.
+    pub fn sit(&self, thread: Thread) {
+        *self.thread.lock() = thread;
     }
 
-    /// The thread's id as CPython knows it.
-    pub fn thread(&self) -> u64 {
-        self.thread.load(Ordering::Relaxed)
+    /// The thread that serves here.
+    pub fn thread(&self) -> Thread {
+        *self.thread.lock()
     }
 
     /// The request in hand now.

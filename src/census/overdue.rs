@@ -3,10 +3,11 @@
 use std::fmt::Debug;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-use super::{Desk, Record};
+use super::{Desk, Record, Thread};
 
 /// The way into an interpreter. Called while a [`super::Visit`] is held.
 pub trait Access: Debug + Send + Sync {
@@ -27,12 +28,13 @@ pub struct Overdue {
     /// `interpreter 0: GET /`, for the log.
     name: String,
     stack: Mutex<Option<String>>,
+    raised: AtomicBool,
 }
 
 impl Overdue {
     #[must_use]
     pub fn new(record: Arc<Record>, desk: Arc<Desk>, serial: u64, name: String) -> Self {
-        Self { record, desk, serial, name, stack: Mutex::default() }
+        Self { record, desk, serial, name, stack: Mutex::default(), raised: AtomicBool::new(false) }
     }
 
     pub fn record(&self) -> &Arc<Record> {
@@ -50,7 +52,7 @@ impl Overdue {
     }
 
     /// The thread that serves it.
-    pub fn thread(&self) -> u64 {
+    pub fn thread(&self) -> Thread {
         self.desk.thread()
     }
 
@@ -70,6 +72,13 @@ impl Overdue {
 
     /// Runs `raise` if the request is in hand and stays so meanwhile. False: it is gone.
     pub fn interrupt(&self, raise: impl FnOnce()) -> bool {
-        self.desk.interrupt(self.serial, raise)
+        let raised = self.desk.interrupt(self.serial, raise);
+        self.raised.store(raised, Ordering::Relaxed);
+        raised
+    }
+
+    /// Whether it was interrupted.
+    pub fn was_interrupted(&self) -> bool {
+        self.raised.load(Ordering::Relaxed)
     }
 }

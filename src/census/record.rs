@@ -137,11 +137,6 @@ impl Record {
         self.desks.lock().iter().all(|desk| desk.is_free())
     }
 
-    /// Whether one of its threads has a request in hand that has missed a deadline.
-    pub fn is_timed_out(&self) -> bool {
-        self.desks.lock().iter().any(|desk| desk.entry().is_some_and(|entry| entry.timed_out))
-    }
-
     /// Requests that its threads have finished with.
     pub fn served(&self) -> u64 {
         self.desks.lock().iter().map(|desk| desk.served()).sum()

@@ -39,6 +39,9 @@ const MOST_RATE: usize = 1 << 20;
 /// Seconds, a year: far above any sense, far below where adding it to an instant overflows.
 const MOST_SECONDS: u32 = 365 * 24 * 3600;
 
+/// Requests at once, each in a greenlet: far above what the descriptors of a process allow.
+const MOST_SPAWNED: usize = 10_000_000;
+
 /// Connections. listen(2) takes a C int; the kernel cuts it to net.core.somaxconn anyway.
 const MOST_BACKLOG: usize = 65_535;
 
@@ -182,6 +185,18 @@ pub(super) fn named(text: &str) -> Result<String, String> {
         return Err("empty: name a Python object, pkg.mod:attr".to_owned());
     }
     Ok(text.to_owned())
+}
+
+/// A name of `chaussette.backend`; case does not matter, as nobody has two that differ in it.
+pub(super) fn backend(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("empty: name a backend, interpreters or wsgiref, say".to_owned()),
+        name => Ok(name.to_lowercase()),
+    }
+}
+
+pub(super) fn spawn(text: &str) -> Result<u32, String> {
+    whole(text, 1, MOST_SPAWNED, "a number of requests")
 }
 
 pub(super) fn log_output(text: &str) -> Result<LogOutput, String> {

@@ -25,7 +25,8 @@ use http::{HeaderMap, Method, Uri, Version};
 /// One request and the obligation to answer it.
 #[derive(Debug)]
 pub struct Exchange {
-    pub request: Request,
+    /// Boxed: on its way to a worker it changes hands several times.
+    pub request: Box<Request>,
     pub reply: Reply,
 }
 

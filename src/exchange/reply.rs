@@ -37,7 +37,7 @@ pub struct ResponseHead {
 /// A response whose head is ready.
 #[derive(Debug)]
 pub struct Response {
-    pub head: ResponseHead,
+    pub head: Box<ResponseHead>,
     pub body: ResponseBody,
 }
 
@@ -77,7 +77,7 @@ pub(super) struct Slot {
 pub(super) struct State {
     /// Headers of interim responses that were not passed on yet.
     hints: Vec<HeaderMap>,
-    pub(super) head: Option<Result<(ResponseHead, Start), Fault>>,
+    pub(super) head: Option<Result<(Box<ResponseHead>, Start), Fault>>,
     /// `head` was filled in, whether or not it has been read since. Nothing is filled in twice.
     pub(super) begun: bool,
     chunks: VecDeque<Bytes>,
@@ -200,18 +200,18 @@ impl Reply {
     }
 
     /// Sends the whole response. The reactor is not rung: the worker does that for a batch.
-    pub fn respond(mut self, head: ResponseHead, body: Bytes) {
-        self.set(Ok((head, Start::Whole(body))));
+    pub fn respond(mut self, head: impl Into<Box<ResponseHead>>, body: Bytes) {
+        self.set(Ok((head.into(), Start::Whole(body))));
     }
 
     /// Sends a head and hands over a file. The reactor is not rung.
-    pub fn respond_file(mut self, head: ResponseHead, file: FileRange) {
-        self.set(Ok((head, Start::File(file))));
+    pub fn respond_file(mut self, head: impl Into<Box<ResponseHead>>, file: FileRange) {
+        self.set(Ok((head.into(), Start::File(file))));
     }
 
     /// Sends the head; the body follows in chunks.
-    pub fn start(mut self, head: ResponseHead) -> ReplyBody {
-        match self.set(Ok((head, Start::Stream))) {
+    pub fn start(mut self, head: impl Into<Box<ResponseHead>>) -> ReplyBody {
+        match self.set(Ok((head.into(), Start::Stream))) {
             Some(slot) => ReplyBody { slot, finished: false },
             // `set` takes the slot once, and `self` is consumed here: a Reply without slot cannot exist.
             None => unreachable!("a reply was used twice"),
@@ -223,7 +223,7 @@ impl Reply {
         self.set(Err(fault));
     }
 
-    fn set(&mut self, head: Result<(ResponseHead, Start), Fault>) -> Option<Arc<Slot>> {
+    fn set(&mut self, head: Result<(Box<ResponseHead>, Start), Fault>) -> Option<Arc<Slot>> {
         let slot = self.slot.take()?;
         slot.update(|state| {
             if !std::mem::replace(&mut state.begun, true) {

@@ -6,10 +6,11 @@
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::header::HeaderMap;
 use hyper::rt::Write;
 use hyper::service::service_fn;
@@ -17,7 +18,7 @@ use hyper::{StatusCode, Version};
 
 use super::body::gather;
 use super::forwarded::attribute;
-use super::link::{Due, Link, Verdict};
+use super::link::{Due, Errand, Link, Verdict};
 use super::refusal::Refusal;
 use super::request::{TOO_LARGE, frame, prepare};
 use super::response::{Aborted, Asked, Reply, build, for_version, from_fault, refuse, unavailable};
@@ -26,7 +27,12 @@ use super::wire::Wire;
 use super::{Front, Limits, preface};
 use crate::config::ProxyProtocol;
 use crate::dispatch::Refused;
-use crate::exchange::{self, BodyError, Connection, Exchange, Missing};
+use crate::exchange::{self, Answer, BodyError, Connection, Exchange, Missing, RequestBody};
+
+/// Idle connections that keep hyper and its buffers for a next request; those beyond put them away at once. 512: 8 MiB.
+/// Measured: 1,000 connections take 8.6 KiB each in their first second instead of 14.4, and 1,000 busy ones cost no more
+/// CPU a request; with 128 it is 4.0 KiB and 2 µs more.
+const KEPT_READY: usize = 512;
 
 /// Serves requests until the client, the server or a deadline ends the connection.
 pub(super) async fn serve(socket: Socket, connection: Arc<Connection>, front: Arc<Front>) {
@@ -43,11 +49,7 @@ pub(super) async fn serve(socket: Socket, connection: Arc<Connection>, front: Ar
     };
     let mut wire = Wire::new(socket, Arc::clone(&front), Arc::clone(&link));
     while minder.await_request(&mut wire).await {
-        let service = service_fn(|request| {
-            let version = request.version();
-            let answer = answer(request, Arc::clone(&connection), Arc::clone(&front), Arc::clone(&link));
-            async move { answer.await.map(|reply| for_version(version, reply)) }
-        });
+        let service = service_fn(|request| answer(request, &connection, &front, &link));
         // Boxed, so that a connection that sleeps is small.
         let mut conversation = Box::new(front.protocol.serve_connection(wire, service));
         match minder.mind(&mut conversation).await {
@@ -152,6 +154,7 @@ impl<D: Future<Output = ()>> Minder<'_, D> {
 
     /// Lets hyper converse until it ends, or until no request has come for a while.
     async fn mind<C: Future<Output = hyper::Result<()>> + Unpin>(&mut self, conversation: &mut C) -> Left {
+        let mut idle = Idle::new(&self.front.idle);
         poll_fn(|cx| {
             loop {
                 if let Poll::Ready(ended) = Pin::new(&mut *conversation).poll(cx) {
@@ -165,6 +168,11 @@ impl<D: Future<Output = ()>> Minder<'_, D> {
                 }
                 match self.poll(cx) {
                     Due::Poll => {}
+                    Due::Nothing if !self.link.is_idle() => {
+                        idle.leave();
+                        return Poll::Pending;
+                    }
+                    Due::Nothing if idle.enter() > KEPT_READY => return Poll::Ready(Left::Asleep),
                     Due::Nothing => return Poll::Pending,
                     Due::Sleep => return Poll::Ready(Left::Asleep),
                     Due::Drop => return Poll::Ready(Left::Broken),
@@ -181,6 +189,41 @@ impl<D: Future<Output = ()>> Minder<'_, D> {
             closed => closed.map(drop),
         })
         .await;
+    }
+}
+
+/// One connection's part in the number of those that are idle.
+struct Idle<'a> {
+    all: &'a AtomicUsize,
+    is_counted: bool,
+}
+
+impl<'a> Idle<'a> {
+    fn new(all: &'a AtomicUsize) -> Self {
+        Self { all, is_counted: false }
+    }
+
+    /// The connection is idle. How many are, this one among them.
+    fn enter(&mut self) -> usize {
+        if !self.is_counted {
+            self.is_counted = true;
+            self.all.fetch_add(1, Ordering::Relaxed);
+        }
+        self.all.load(Ordering::Relaxed)
+    }
+
+    /// The connection is not idle.
+    fn leave(&mut self) {
+        if self.is_counted {
+            self.is_counted = false;
+            self.all.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Idle<'_> {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 
@@ -217,60 +260,121 @@ impl Alarm {
     }
 }
 
-/// One request and its answer.
-async fn answer(
+/// One request and its answer. What can be done at once is done before the future is made: hyper moves that, and the
+/// state of each wait would make it larger.
+fn answer(
     request: hyper::Request<Incoming>,
-    connection: Arc<Connection>,
-    front: Arc<Front>,
-    link: Arc<Link>,
-) -> Result<Reply, Aborted> {
-    if let Some(refusal) = link.take_refusal() {
-        return Ok(refuse(refusal, &link));
+    connection: &Arc<Connection>,
+    front: &Arc<Front>,
+    link: &Arc<Link>,
+) -> impl Future<Output = Result<Reply, Aborted>> + use<> {
+    let version = request.version();
+    let begun = begin(request, connection, front, link);
+    let link = Arc::clone(link);
+    async move {
+        let reply = match begun {
+            Begun::Answered(reply) => *reply,
+            Begun::Waits(waiting) => waiting.reply(&link).await?,
+            Begun::Gathers(rest) => rest.await?,
+        };
+        Ok(for_version(version, reply))
     }
-    let target = link.take_target();
+}
+
+/// How far a request comes without waiting.
+enum Begun {
+    /// It is refused.
+    Answered(Box<Reply>),
+    /// It is handed over.
+    Waits(Waiting),
+    /// Its body is still to come.
+    Gathers(Pin<Box<dyn Future<Output = Result<Reply, Aborted>> + Send>>),
+}
+
+fn begin(
+    request: hyper::Request<Incoming>,
+    connection: &Arc<Connection>,
+    front: &Arc<Front>,
+    link: &Arc<Link>,
+) -> Begun {
+    let Errand { refusal, target } = link.take_errand();
+    if let Some(refusal) = refusal {
+        return Begun::Answered(Box::new(refuse(refusal, link)));
+    }
     let (mut parts, incoming) = request.into_parts();
     if let Err(refusal) = prepare(&mut parts, front.limits.max_body) {
-        return Ok(refuse(refusal, &link));
+        return Begun::Answered(Box::new(refuse(refusal, link)));
     }
-    let connection = attribute(&mut parts.headers, connection, &front.proxies);
-    let (body, pump) = match gather(incoming, &front).await {
-        Ok(gathered) => gathered,
-        Err(error) => return refuse_body(&error, &link),
-    };
-    frame(&mut parts.headers, &body);
-    let asked = Asked { method: parts.method.clone(), uri: parts.uri.clone(), version: parts.version };
-    let request = exchange::Request {
+    let connection = attribute(&mut parts.headers, Arc::clone(connection), &front.proxies);
+    let mut request = Box::new(exchange::Request {
         method: parts.method,
         uri: parts.uri,
         target,
         version: parts.version,
         headers: parts.headers,
-        body,
+        body: RequestBody::Empty,
         connection,
-    };
+    });
+    if incoming.is_end_stream() {
+        return match submit(request, front, link) {
+            Ok(waiting) => Begun::Waits(waiting),
+            Err(reply) => Begun::Answered(reply),
+        };
+    }
+    let (front, link) = (Arc::clone(front), Arc::clone(link));
+    Begun::Gathers(Box::pin(async move {
+        let pump = match gather(incoming, &front).await {
+            Ok((body, pump)) => {
+                request.body = body;
+                pump
+            }
+            Err(error) => return refuse_body(&error, &link),
+        };
+        let exchange::Request { headers, body, .. } = &mut *request;
+        frame(headers, body);
+        let waiting = match submit(request, &front, &link) {
+            Ok(waiting) => waiting,
+            Err(reply) => return Ok(*reply),
+        };
+        if let Some(pump) = pump {
+            tokio::spawn(async move { pump.run(&front).await });
+        }
+        waiting.reply(&link).await
+    }))
+}
+
+/// Hands a request over, or says why not.
+fn submit(request: Box<exchange::Request>, front: &Front, link: &Arc<Link>) -> Result<Waiting, Box<Reply>> {
+    let asked = Asked { method: request.method.clone(), uri: request.uri.clone(), version: request.version };
     let (reply, answer) = exchange::Reply::new(Arc::clone(front.dispatcher.bell()));
     match front.dispatcher.submit(Exchange { request, reply }) {
-        Ok(()) => {}
-        Err(Refused::Full(_)) => return Ok(unavailable(&link)),
-        Err(Refused::Closed(_)) => {
-            link.drain();
-            return Ok(unavailable(&link));
+        Ok(()) => return Ok(Waiting { answer, asked }),
+        Err(Refused::Full(_)) => {}
+        Err(Refused::Closed(_)) => link.drain(),
+    }
+    Err(Box::new(unavailable(link)))
+}
+
+/// A request that is handed over.
+struct Waiting {
+    answer: Answer,
+    asked: Asked,
+}
+
+impl Waiting {
+    async fn reply(self, link: &Arc<Link>) -> Result<Reply, Aborted> {
+        let Self { answer, asked } = self;
+        let left = || matches!(link.verdict(), Verdict::Left | Verdict::Gone);
+        // RFC 9110 §15.2: a client of HTTP/1.0 knows no interim responses.
+        let hint = |headers: &HeaderMap| match asked.version {
+            Version::HTTP_10 => {}
+            _ => link.aside.hint(headers),
+        };
+        match answer.response(left, hint).await {
+            Ok(response) => Ok(build(response, asked, link)),
+            Err(Missing::NeverTaken) => Ok(unavailable(link)),
+            Err(Missing::Failed(fault)) => from_fault(&fault, &asked, link),
         }
-    }
-    if let Some(pump) = pump {
-        let front = Arc::clone(&front);
-        tokio::spawn(async move { pump.run(&front).await });
-    }
-    let left = || matches!(link.verdict(), Verdict::Left | Verdict::Gone);
-    // RFC 9110 §15.2: a client of HTTP/1.0 knows no interim responses.
-    let hint = |headers: &HeaderMap| match asked.version {
-        Version::HTTP_10 => {}
-        _ => link.aside.hint(headers),
-    };
-    match answer.response(left, hint).await {
-        Ok(response) => Ok(build(response, asked, &link)),
-        Err(Missing::NeverTaken) => Ok(unavailable(&link)),
-        Err(Missing::Failed(fault)) => from_fault(&fault, &asked, &link),
     }
 }
 

@@ -135,6 +135,15 @@ impl Pace {
     }
 }
 
+/// What hyper does not tell the exchange of a head that it is given.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Errand {
+    /// What the head stands for.
+    pub(super) refusal: Option<Refusal>,
+    /// The target as it was sent, where hyper is given another.
+    pub(super) target: Option<Bytes>,
+}
+
 #[derive(Debug)]
 struct Turn {
     answer: Answer,
@@ -150,10 +159,7 @@ struct Turn {
     /// The answer was written then, though the request is not read to its end.
     unread: Option<Instant>,
     served: u64,
-    /// What the next head that hyper sees stands for.
-    refusal: Option<Refusal>,
-    /// The target as it was sent, where hyper is given another.
-    target: Option<Bytes>,
+    errand: Errand,
     draining: Option<Instant>,
     reset: bool,
     /// There is no hyper now.
@@ -167,6 +173,7 @@ pub(super) struct Link {
     verdict: AtomicU8,
     is_draining: AtomicBool,
     awaits_flush: AtomicBool,
+    has_errand: AtomicBool,
     /// Bytes of the request's body that its length announces and that have not come.
     owed: AtomicU64,
     /// What goes around hyper.
@@ -185,8 +192,7 @@ impl Link {
                 left: None,
                 unread: None,
                 served: 0,
-                refusal: None,
-                target: None,
+                errand: Errand::default(),
                 draining: None,
                 reset: false,
                 asleep: true,
@@ -194,6 +200,7 @@ impl Link {
             verdict: AtomicU8::new(Verdict::Fine as u8),
             is_draining: AtomicBool::new(false),
             awaits_flush: AtomicBool::new(false),
+            has_errand: AtomicBool::new(false),
             owed: AtomicU64::new(0),
             aside: Aside::default(),
         }
@@ -222,12 +229,12 @@ impl Link {
     }
 
     /// hyper is given a head.
-    pub(super) fn open(&self, target: Option<Bytes>) {
+    pub(super) fn open(&self, errand: Errand) {
         let mut turn = self.turn.lock();
         turn.answer = Answer::Due;
         turn.awaited = None;
-        turn.refusal = None;
-        turn.target = target;
+        self.has_errand.store(errand != Errand::default(), Ordering::Relaxed);
+        turn.errand = errand;
         turn.unread = None;
         turn.served += 1;
         turn.upload = Pace::default();
@@ -248,8 +255,7 @@ impl Link {
 
     /// hyper is given a head that stands for this refusal.
     pub(super) fn refuse(&self, refusal: Refusal) {
-        self.open(None);
-        self.turn.lock().refusal = Some(refusal);
+        self.open(Errand { refusal: Some(refusal), target: None });
     }
 
     /// So much of the body is still to come, as far as its length says.
@@ -308,8 +314,13 @@ impl Link {
 
     // ---- told by the exchange
 
-    pub(super) fn take_refusal(&self) -> Option<Refusal> {
-        self.turn.lock().refusal.take()
+    pub(super) fn take_errand(&self) -> Errand {
+        // Most heads bring none.
+        if !self.has_errand.load(Ordering::Relaxed) {
+            return Errand::default();
+        }
+        self.has_errand.store(false, Ordering::Relaxed);
+        std::mem::take(&mut self.turn.lock().errand)
     }
 
     /// The response is wholly in hyper's hands.
@@ -335,10 +346,6 @@ impl Link {
     /// Whether the client shut its sending side.
     pub(super) fn has_left(&self) -> bool {
         self.turn.lock().left.is_some()
-    }
-
-    pub(super) fn take_target(&self) -> Option<Bytes> {
-        self.turn.lock().target.take()
     }
 
     /// Bytes of the request's body that are still to come, as far as its length says.
@@ -381,6 +388,12 @@ impl Link {
 
     pub(super) fn wake_up(&self) {
         self.turn.lock().asleep = false;
+    }
+
+    /// Whether nothing goes on but hyper's wait for a request.
+    pub(super) fn is_idle(&self) -> bool {
+        let turn = self.turn.lock();
+        !turn.asleep && matches!(turn.awaited, Some((Awaited::Request, _)))
     }
 
     /// When something is due next, if nothing happens before.

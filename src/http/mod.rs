@@ -32,6 +32,7 @@ mod wire;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use hyper::server::conn::http1;
 use parking_lot::Mutex;
@@ -71,6 +72,8 @@ struct Front {
     protocol: http1::Builder,
     /// What is read lands here and is passed on at once. Locked only while one read lasts, on one thread.
     scratch: Mutex<Box<[u8]>>,
+    /// Connections that wait for a request with hyper and its buffers at hand.
+    idle: AtomicUsize,
 }
 
 /// Accepts and serves until it is told to stop.
@@ -85,7 +88,8 @@ impl FrontEnd {
         let protocol = protocol(&limits);
         let scratch = Mutex::new(vec![0; wire::READ].into_boxed_slice());
         let (proxies, turned_away) = (Proxies::default(), TurnedAway::default());
-        let front = Front { dispatcher, limits, proxies, turned_away, drain, protocol, scratch };
+        let idle = AtomicUsize::new(0);
+        let front = Front { dispatcher, limits, proxies, turned_away, drain, protocol, scratch, idle };
         Self { listeners, front }
     }
 

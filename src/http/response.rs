@@ -107,17 +107,17 @@ pub(super) fn build(response: Response, asked: Asked, link: &Arc<Link>) -> Reply
     link.aside.name(head.names);
     *reply.headers_mut() = headers;
     *reply.body_mut() = outgoing;
-    finish(reply, link)
+    finish(&mut reply, link);
+    reply
 }
 
 /// Headers that all responses share.
-fn finish(mut reply: Reply, link: &Arc<Link>) -> Reply {
+fn finish(reply: &mut Reply, link: &Arc<Link>) {
     reply.headers_mut().entry(SERVER).or_insert(NAME);
     // RFC 9112 §9.6: said when it is known. Of a body this large the rest will not be taken in.
     if link.is_draining() || link.owed() > UNREAD {
         reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    reply
 }
 
 /// hyper would add `keep-alive` to our `close` where HTTP/1.0 asked for it, unless the response is of HTTP/1.0, too.
@@ -134,7 +134,8 @@ fn plain(status: StatusCode, text: String, link: &Arc<Link>) -> Reply {
         hyper::Response::new(Outgoing::Whole { bytes: Bytes::from(text), link: Arc::clone(link) });
     *reply.status_mut() = status;
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    finish(reply, link)
+    finish(&mut reply, link);
+    reply
 }
 
 /// Refuses a request. The connection closes: nothing behind a bad request can be trusted.

@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use super::Front;
 use super::head::{Inspector, Seen, Then};
-use super::link::{Awaited, Exchange, Link, Verdict};
+use super::link::{Awaited, Errand, Exchange, Link, Verdict};
 use super::refusal::Refusal;
 use super::socket::Socket;
 use super::syntax::plain;
@@ -112,7 +112,7 @@ impl Wire {
             let target = seen.target.clone().map(|target| self.rewrite(target));
             self.exchange = Exchange::Open;
             self.answered = 0;
-            self.link.open(target);
+            self.link.open(Errand { refusal: None, target });
         }
         self.link.owes(self.inspector.owed());
         match seen.then {
@@ -265,7 +265,9 @@ impl Wire {
                     return Ok(Next::Wait);
                 }
                 self.inspector.begin();
-                self.inspect();
+                if !self.held.is_empty() {
+                    self.inspect();
+                }
                 self.next()
             }
             Input::Ended if self.inspector.is_in_head() && !self.held.is_empty() => {

@@ -57,20 +57,17 @@ const MOST_METHODS: usize = 4;
 pub struct Arguments<'a> {
     at: Attached<'a>,
     this: NonNull<ffi::PyObject>,
-    given: Given,
-}
-
-#[derive(Debug)]
-enum Given {
-    Array(*const *mut ffi::PyObject, usize),
-    Tuple(NonNull<ffi::PyObject>, usize, Option<NonNull<ffi::PyObject>>),
+    /// The positional ones, and behind them the values of the keyword arguments.
+    array: *const *mut ffi::PyObject,
+    count: usize,
+    /// The names of the keyword arguments, a tuple.
+    names: Option<NonNull<ffi::PyObject>>,
 }
 
 impl<'a> Arguments<'a> {
+    /// How many positional arguments there are.
     pub fn len(&self) -> usize {
-        match self.given {
-            Given::Array(_, count) | Given::Tuple(_, count, _) => count,
-        }
+        self.count
     }
 
     pub fn is_empty(&self) -> bool {
@@ -82,49 +79,93 @@ impl<'a> Arguments<'a> {
         Object::from_borrowed(self.at, self.this)
     }
 
+    /// `self`'s method of this name, bound to it.
+    pub fn method(&self, name: &CStr) -> Outcome<'a> {
+        // SAFETY: attached: `self.at`. live: lent by C. Result: borrowed, and a heap type of ours.
+        let class = unsafe { ffi::Py_TYPE(self.this.as_ptr()) };
+        // SAFETY: a heap type; the slot holds what it was made from, which lives for ever.
+        let mut define = unsafe { ffi::PyType_GetSlot(class, ffi::Py_tp_methods) }.cast::<ffi::PyMethodDef>();
+        while let Some(known) = NonNull::new(define) {
+            // SAFETY: live: within the table, whose last entry has no name and ends the loop.
+            let known = unsafe { known.as_ref() };
+            if known.ml_name.is_null() {
+                break;
+            }
+            // SAFETY: live: the name is one of `Class::METHODS`, a C string for ever.
+            if unsafe { CStr::from_ptr(known.ml_name) } == name {
+                // SAFETY: attached: `self.at`. live: the definition for ever, `this` lent by C. Result: new
+                // reference, which has one of its own to `this`.
+                let bound =
+                    unsafe { ffi::PyCFunction_NewEx(define, self.this.as_ptr(), std::ptr::null_mut()) };
+                return Object::from_new(self.at, bound);
+            }
+            // SAFETY: in bounds: this entry was not the last.
+            define = unsafe { define.add(1) };
+        }
+        Err(PythonError::new(self.at, ExceptionKind::TypeError, "no such method"))
+    }
+
     /// The value of one keyword argument.
     pub fn keyword(&self, name: &CStr) -> Option<Object<'a>> {
-        let Given::Tuple(_, _, Some(keywords)) = self.given else {
-            return None;
-        };
-        // SAFETY: attached: `self.at`. live: C lends the dict for the length of the call. Result: borrowed.
-        let found = unsafe { ffi::PyDict_GetItemString(keywords.as_ptr(), name.as_ptr()) };
-        NonNull::new(found).map(|found| Object::from_borrowed(self.at, found))
+        let names = self.names?;
+        let place = (0..self.keywords()).find(|place| {
+            let place = ffi::Py_ssize_t::try_from(*place).unwrap_or(ffi::Py_ssize_t::MAX);
+            // SAFETY: attached: `self.at`. live: C lends the tuple. In range. Result: borrowed, a str.
+            let known = unsafe { ffi::PyTuple_GetItem(names.as_ptr(), place) };
+            // SAFETY: attached: `self.at`. live: a str, and a C string in ASCII.
+            unsafe { ffi::PyUnicode_CompareWithASCIIString(known, name.as_ptr()) == 0 }
+        })?;
+        self.lent(self.count + place)
     }
 
     /// How many keyword arguments there are.
     pub fn keywords(&self) -> usize {
-        let Given::Tuple(_, _, Some(keywords)) = self.given else {
-            return 0;
-        };
-        // SAFETY: attached: `self.at`. live: C lends the dict for the length of the call.
-        usize::try_from(unsafe { ffi::PyDict_Size(keywords.as_ptr()) }).unwrap_or(0)
+        let Some(names) = self.names else { return 0 };
+        // SAFETY: attached: `self.at`. live: C lends the tuple for the length of the call.
+        usize::try_from(unsafe { ffi::PyTuple_Size(names.as_ptr()) }).unwrap_or(0)
     }
 
     pub fn get(&self, index: usize) -> Option<Object<'a>> {
-        if index >= self.len() {
-            return None;
-        }
-        let raw = match self.given {
-            Given::Array(array, count) => {
-                // SAFETY: live: C lends the array, with its length, for the length of the call.
-                let array = unsafe { std::slice::from_raw_parts(array, count) };
-                *array.get(index)?
-            }
-            Given::Tuple(tuple, ..) => {
-                let index = ffi::Py_ssize_t::try_from(index).ok()?;
-                // SAFETY: attached: `self.at`. live: C lends the tuple. In range: above. Result: borrowed.
-                unsafe { ffi::PyTuple_GetItem(tuple.as_ptr(), index) }
-            }
-        };
-        NonNull::new(raw).map(|raw| Object::from_borrowed(self.at, raw))
+        if index < self.count { self.lent(index) } else { None }
+    }
+
+    /// Of all that was passed, what is at `index`, which is in range.
+    fn lent(&self, index: usize) -> Option<Object<'a>> {
+        // SAFETY: in bounds: the callers have compared with the number of arguments.
+        let place = unsafe { self.array.add(index) };
+        // SAFETY: live: C lends the array and what it holds for the length of the call.
+        NonNull::new(unsafe { *place }).map(|raw| Object::from_borrowed(self.at, raw))
     }
 }
 
 #[repr(C)]
-struct Instance<C> {
+struct Layout<C> {
     head: ffi::PyObject,
+    /// Where CPython finds the function behind `self(...)`, without a tuple to be made: PEP 590.
+    call: Option<ffi::vectorcallfunc>,
     payload: C,
+}
+
+/// An instance and its payload.
+#[derive(Debug)]
+pub struct Instance<'a, C> {
+    object: Object<'a>,
+    payload: PhantomData<C>,
+}
+
+impl<C> std::ops::Deref for Instance<'_, C> {
+    type Target = C;
+
+    fn deref(&self) -> &C {
+        // SAFETY: live: `self.object`; an instance of Type<C>, whose payload was written at birth.
+        unsafe { &(*self.object.as_ptr().cast::<Layout<C>>()).payload }
+    }
+}
+
+impl<C> Pointer for Instance<'_, C> {
+    fn as_ptr(&self) -> *mut ffi::PyObject {
+        self.object.as_ptr()
+    }
 }
 
 /// A class in one interpreter.
@@ -144,7 +185,10 @@ impl<C: Class> Type<C> {
             slot(ffi::Py_tp_methods, methods.as_mut_ptr().cast()),
         ];
         match C::PROTOCOL {
-            Protocol::Callable => slots.push(slot(ffi::Py_tp_call, call::<C> as *mut c_void)),
+            Protocol::Callable => {
+                slots.push(slot(ffi::Py_tp_call, ffi::PyVectorcall_Call as *mut c_void));
+                slots.push(slot(ffi::Py_tp_members, vectorcall_offset::<C>().cast()));
+            }
             Protocol::Iterator => {
                 slots.push(slot(ffi::Py_tp_iter, iter as *mut c_void));
                 slots.push(slot(ffi::Py_tp_iternext, next::<C> as *mut c_void));
@@ -153,9 +197,9 @@ impl<C: Class> Type<C> {
         slots.push(slot(0, std::ptr::null_mut()));
         let mut spec = ffi::PyType_Spec {
             name: C::NAME.as_ptr(),
-            basicsize: c_int::try_from(size_of::<Instance<C>>()).unwrap_or(c_int::MAX),
+            basicsize: c_int::try_from(size_of::<Layout<C>>()).unwrap_or(c_int::MAX),
             itemsize: 0,
-            flags: flags(),
+            flags: flags(C::PROTOCOL),
             slots: slots.as_mut_ptr(),
         };
         // SAFETY: attached: `at`. live: `spec` and `slots` for the call, names and methods for ever.
@@ -164,27 +208,24 @@ impl<C: Class> Type<C> {
     }
 
     /// A new instance around `payload`.
-    pub fn instance<'a>(&self, at: Attached<'a>, payload: C) -> Result<Object<'a>, PythonError<'a>> {
+    pub fn instance<'a>(&self, at: Attached<'a>, payload: C) -> Result<Instance<'a, C>, PythonError<'a>> {
         let class = self.class.as_ptr().cast::<ffi::PyTypeObject>();
         // SAFETY: attached: `at`. live: the type, kept by `self`. Result: new reference, its memory zeroed.
         let object = Object::from_new(at, unsafe { ffi::PyType_GenericAlloc(class, 0) })?;
-        let instance = object.as_ptr().cast::<Instance<C>>();
-        // SAFETY: in bounds: the type's basicsize is that of Instance<C>.
+        let instance = object.as_ptr().cast::<Layout<C>>();
+        if C::PROTOCOL == Protocol::Callable {
+            // SAFETY: in bounds: the type's basicsize is that of Layout<C>.
+            let place = unsafe { &raw mut (*instance).call };
+            // SAFETY: nobody else knows the object yet.
+            unsafe { place.write(Some(call::<C>)) };
+        }
+        // SAFETY: in bounds: as above.
         let place = unsafe { &raw mut (*instance).payload };
         // SAFETY: nobody else knows the object yet, and what is overwritten are zeroes. CPython allocates with
         // 16-byte alignment, checked for C at compile time below.
         unsafe { place.write(payload) };
-        const { assert!(align_of::<Instance<C>>() <= 16) };
-        Ok(object)
-    }
-
-    /// Lends the payload of `object`, if it is of this type.
-    pub fn payload<'o>(&self, at: Attached<'_>, object: &'o Object<'_>) -> Option<&'o C> {
-        if !at.is_exactly(object, &self.class) {
-            return None;
-        }
-        // SAFETY: live: borrowed for 'o; an instance of this type, whose payload was written at birth.
-        Some(unsafe { &(*object.as_ptr().cast::<Instance<C>>()).payload })
+        const { assert!(align_of::<Layout<C>>() <= 16) };
+        Ok(Instance { object, payload: PhantomData })
     }
 
     pub fn release(self, at: Attached<'_>) {
@@ -197,9 +238,26 @@ fn slot(slot: c_int, function: *mut c_void) -> ffi::PyType_Slot {
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "all type flags in use are below bit 32")]
-fn flags() -> c_uint {
-    (ffi::Py_TPFLAGS_DEFAULT | ffi::Py_TPFLAGS_IMMUTABLETYPE | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION)
-        as c_uint
+fn flags(protocol: Protocol) -> c_uint {
+    let common =
+        ffi::Py_TPFLAGS_DEFAULT | ffi::Py_TPFLAGS_IMMUTABLETYPE | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION;
+    (match protocol {
+        Protocol::Callable => common | ffi::Py_TPFLAGS_HAVE_VECTORCALL,
+        Protocol::Iterator => common,
+    }) as c_uint
+}
+
+/// Says where in an instance [`Layout::call`] is. CPython reads it while it makes the type: one small leak more.
+fn vectorcall_offset<C>() -> *mut ffi::PyMemberDef {
+    let offset = ffi::Py_ssize_t::try_from(std::mem::offset_of!(Layout<C>, call));
+    let member = ffi::PyMemberDef {
+        name: c"__vectorcalloffset__".as_ptr(),
+        type_code: ffi::Py_T_PYSSIZET,
+        offset: offset.unwrap_or(ffi::Py_ssize_t::MAX),
+        flags: ffi::Py_READONLY,
+        ..ffi::PyMemberDef::default()
+    };
+    Box::leak(Box::new([member, ffi::PyMemberDef::default()])).as_mut_ptr()
 }
 
 fn methods<C: Class>() -> Vec<ffi::PyMethodDef> {
@@ -239,7 +297,7 @@ fn enter(
 
 /// An object that C lends for the length of its call.
 fn lent(raw: *mut ffi::PyObject) -> NonNull<ffi::PyObject> {
-    // SAFETY: CPython passes neither a method nor tp_call a NULL object or argument tuple.
+    // SAFETY: CPython never passes a NULL `self`.
     unsafe { NonNull::new_unchecked(raw) }
 }
 
@@ -247,7 +305,7 @@ fn lent(raw: *mut ffi::PyObject) -> NonNull<ffi::PyObject> {
 /// `this` is a live instance of `Type<C>`, borrowed by C for the length of its call.
 unsafe fn payload<'c, C: Class>(this: *mut ffi::PyObject) -> &'c C {
     // SAFETY: see above; payloads are written at birth and dropped in `dealloc` only.
-    unsafe { &(*this.cast::<Instance<C>>()).payload }
+    unsafe { &(*this.cast::<Layout<C>>()).payload }
 }
 
 unsafe extern "C" fn method<C: Class, const INDEX: usize>(
@@ -259,24 +317,23 @@ unsafe extern "C" fn method<C: Class, const INDEX: usize>(
         // SAFETY: the method belongs to Type<C>: C checked `this`.
         let payload = unsafe { payload::<C>(this) };
         let count = usize::try_from(count).unwrap_or(0);
-        let arguments = Arguments { at, this: lent(this), given: Given::Array(array, count) };
+        let arguments = Arguments { at, this: lent(this), array, count, names: None };
         payload.method(at, INDEX, &arguments).map(Object::into_ptr)
     })
 }
 
 unsafe extern "C" fn call<C: Class>(
     this: *mut ffi::PyObject,
-    tuple: *mut ffi::PyObject,
-    keywords: *mut ffi::PyObject,
+    array: *const *mut ffi::PyObject,
+    count: usize,
+    names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     enter(|at| {
-        // SAFETY: the slot belongs to Type<C>.
+        // SAFETY: the function is in instances of Type<C> only.
         let payload = unsafe { payload::<C>(this) };
-        let tuple = lent(tuple);
-        // SAFETY: attached: `at`. live: C lends a tuple.
-        let count = usize::try_from(unsafe { ffi::PyTuple_Size(tuple.as_ptr()) }).unwrap_or(0);
-        let arguments =
-            Arguments { at, this: lent(this), given: Given::Tuple(tuple, count, NonNull::new(keywords)) };
+        // SAFETY: a function of its argument alone: the count without PEP 590's flag beside it.
+        let count = usize::try_from(unsafe { ffi::PyVectorcall_NARGS(count) }).unwrap_or(0);
+        let arguments = Arguments { at, this: lent(this), array, count, names: NonNull::new(names) };
         payload.call(at, &arguments).map(Object::into_ptr)
     })
 }
@@ -297,7 +354,7 @@ unsafe extern "C" fn next<C: Class>(this: *mut ffi::PyObject) -> *mut ffi::PyObj
 }
 
 unsafe extern "C" fn dealloc<C: Class>(this: *mut ffi::PyObject) {
-    let instance = this.cast::<Instance<C>>();
+    let instance = this.cast::<Layout<C>>();
     // SAFETY: in bounds: `this` is an instance of Type<C>, whose payload was written at birth.
     let payload = unsafe { &raw mut (*instance).payload };
     // A panic in the payload's drop must not reach C; what it leaves undone is not ours to mend.

@@ -122,6 +122,11 @@ impl Interpreter {
         self.kind == Kind::OwnGil
     }
 
+    /// Identifies this thread's state among those of its interpreter.
+    pub fn state(&self) -> u64 {
+        self.home.identifier()
+    }
+
     /// Attaches this thread. See [`ThreadState::attach`].
     pub fn attach<R>(&mut self, work: impl for<'a> FnOnce(Attached<'a>) -> R) -> R {
         self.home.attach(work)
@@ -176,12 +181,19 @@ impl ThreadState {
     }
 }
 
-/// Counts the live thread states of the current interpreter other than `ours`.
-fn other_threads(_attached: Attached<'_>, ours: *mut ffi::PyThreadState) -> usize {
+/// The first of the thread states of the current interpreter.
+pub(super) fn first_state(_attached: Attached<'_>) -> *mut ffi::PyThreadState {
+    // SAFETY: attached: so there is a current state. Result: borrowed, never NULL.
+    let ours = unsafe { ffi::PyThreadState_Get() };
     // SAFETY: live: our own state. Result: borrowed.
     let interpreter = unsafe { ffi::PyThreadState_GetInterpreter(ours) };
-    // SAFETY: live: the interpreter of our state; CPython locks its list.
-    let mut state = unsafe { ffi::PyInterpreterState_ThreadHead(interpreter) };
+    // SAFETY: live: the current interpreter; CPython locks its list.
+    unsafe { ffi::PyInterpreterState_ThreadHead(interpreter) }
+}
+
+/// Counts the live thread states of the current interpreter other than `ours`.
+fn other_threads(at: Attached<'_>, ours: *mut ffi::PyThreadState) -> usize {
+    let mut state = first_state(at);
     let mut others = 0;
     while !state.is_null() {
         if state != ours {

@@ -7,10 +7,31 @@ use std::ffi::c_long;
 
 use super::attach::Attached;
 use super::ffi;
-use super::interpreter::this_thread;
-use super::object::AsPython;
+use super::interpreter::{first_state, this_thread};
+use super::object::{AsPython, Object};
 
-impl Attached<'_> {
+impl<'a> Attached<'a> {
+    /// Where another thread of this interpreter is: the frame that it runs, none if it runs no Python code.
+    ///
+    /// Not for a free-threaded build with its GIL off: the thread would run on meanwhile.
+    ///
+    /// `sys._current_frames()` is no way to it: CPython 3.13 makes the frames of *all* interpreters there, in the
+    /// memory of the one that asks, and crashes when the others end them.
+    pub fn frame_of(self, state: u64) -> Option<Object<'a>> {
+        let mut found = first_state(self);
+        while !found.is_null() && super::attach::identifier(found) != state {
+            // SAFETY: live: attached, so that no thread of this interpreter gives its state up meanwhile.
+            found = unsafe { ffi::PyThreadState_Next(found) };
+        }
+        if found.is_null() {
+            return None;
+        }
+        // SAFETY: attached: `self`. live: as above, and its thread runs no Python code meanwhile. Result: new
+        // reference, or NULL.
+        let frame = unsafe { ffi::PyThreadState_GetFrame(found) };
+        Object::from_new(self, frame.cast()).ok()
+    }
+
     /// Raises `class()` in the thread of this interpreter that [`this_thread`] gave as `thread`. False: it has none.
     ///
     /// The caller sees to it that the thread does not leave the interpreter meanwhile.

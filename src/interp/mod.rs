@@ -18,14 +18,16 @@ mod exception;
 mod ffi;
 mod interpreter;
 mod interrupt;
+mod lend;
 mod object;
 mod value;
 
 pub use attach::{Attached, ThreadState};
-pub use class::{Arguments, Class, Outcome, Protocol, Type};
+pub use class::{Arguments, Class, Instance, Outcome, Protocol, Type};
 pub use exception::{ExceptionKind, PythonError};
 pub use interpreter::{
     BirthError, Departure, Interpreter, Residence, duplicate, leave_after, leave_at_once, this_thread,
 };
+pub use lend::Lender;
 pub use object::{AsPython, Kept, Object};
 pub use value::Truth;

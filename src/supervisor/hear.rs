@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::life::{Counted, Phase};
+use super::life::Phase;
 use super::reload::Proof;
 use super::{Course, Supervisor};
 use crate::application::{Ended, Loader};
@@ -20,6 +20,7 @@ impl<L: Loader> Supervisor<L> {
                 }
             }
             Report::Stuck { number } => self.stuck(number),
+            Report::Exhausted => self.state.exhausted = true,
             Report::Failed { number, error, ended } => {
                 let Some(life) = self.life(number) else { return };
                 let (phase, began, generation) = (life.phase, life.began, life.generation());
@@ -62,9 +63,7 @@ impl<L: Loader> Supervisor<L> {
         let Some(life) = self.life(number) else { return };
         let (phase, began) = (life.phase, life.began);
         if phase == Phase::Stuck {
-            if life.counted == Counted::Here {
-                self.roster.counters().recovered();
-            }
+            self.roster.counters().recovered();
             tracing::info!("interpreter {number}, which was stuck, has come back and ended");
         }
         self.bury(number, ended);
@@ -77,19 +76,8 @@ impl<L: Loader> Supervisor<L> {
         }
     }
 
-    /// It was dismissed, and has not finished in time.
-    pub(super) fn overdue(&mut self, number: u64) {
-        let Some(life) = self.life(number) else { return };
-        // A request that has missed a deadline of its own is counted by whoever watches that.
-        if !life.handle.record.is_timed_out() {
-            life.counted = Counted::Here;
-            self.roster.counters().stuck();
-        }
-        self.stuck(number);
-    }
-
     /// It does not come back: another takes its place.
-    fn stuck(&mut self, number: u64) {
+    pub(super) fn stuck(&mut self, number: u64) {
         let Some(life) = self.life(number) else { return };
         if !matches!(life.phase, Phase::Serving | Phase::Draining { .. }) {
             return;
@@ -98,6 +86,7 @@ impl<L: Loader> Supervisor<L> {
         tracing::error!(
             "interpreter {number} is stuck: a request does not come back from the application's code"
         );
+        self.roster.counters().stuck();
         self.roster.tell(|whole| whole.count(Reason::Stuck));
     }
 

@@ -17,17 +17,6 @@ pub(super) struct Life {
     pub(super) expires: Option<Instant>,
     /// Why it is to be replaced, if it is.
     pub(super) worn: Option<Reason>,
-    /// Who counts it, should it be stuck.
-    pub(super) counted: Counted,
-}
-
-/// Who counts a stuck interpreter, and its return.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Counted {
-    /// The supervisor, whose deadline it has missed.
-    Here,
-    /// Whoever watches the time, whose deadline its request has missed.
-    Elsewhere,
 }
 
 /// Where it is in its life, as its reports tell.

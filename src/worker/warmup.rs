@@ -35,7 +35,11 @@ impl WarmUp {
         let (reply, answer) = Reply::new(Arc::clone(bell));
         let (sender, verdict) = sync_channel(1);
         tokio::spawn(judge(target.clone(), answer, sender));
-        Self { exchange: Exchange { request: request(target), reply }, bell: Arc::clone(bell), verdict }
+        Self {
+            exchange: Exchange { request: Box::new(request(target)), reply },
+            bell: Arc::clone(bell),
+            verdict,
+        }
     }
 
     /// Serves it on this thread. An error: the application is not fit to serve, and why.

@@ -2,20 +2,24 @@
 
 use std::fs::File;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use bytes::{Bytes, BytesMut};
 use http::{Method, Uri};
 
 use crate::application::{Application, Ended, Line};
+use crate::census::Thread;
 use crate::exchange::{BodyError, Exchange, Fault, FileRange, RequestBody};
-use crate::interp::{Attached, Departure, Interpreter, Kept, Object, PythonError, ThreadState, Truth, Type};
+use crate::interp::{
+    Attached, Departure, Instance, Interpreter, Kept, Lender, Object, PythonError, ThreadState, Truth, Type,
+    this_thread,
+};
 use crate::wsgi::clause::Clause;
 use crate::wsgi::dict::{Environ, Surroundings};
 use crate::wsgi::failure::{Failure, describe, report};
 use crate::wsgi::hints::EarlyHints;
-use crate::wsgi::input::{Body, Input};
+use crate::wsgi::input::Body;
 use crate::wsgi::responder::{CLIENT_LEFT, Progress, Responder, Sent, StartResponse};
+use crate::wsgi::response::Wish;
 
 /// A list of parts up to this size leaves as one reply. 256 KiB: what the reply's buffer holds; above it,
 /// joining would only double the memory.
@@ -33,7 +37,7 @@ const PIECE: usize = 256 * 1024;
 pub struct WsgiApplication {
     seat: Place,
     tools: Tools,
-    thread: u64,
+    thread: Thread,
 }
 
 /// How this thread is in its interpreter.
@@ -46,6 +50,13 @@ pub(super) enum Place {
 }
 
 impl Place {
+    fn state(&self) -> u64 {
+        match self {
+            Self::Home(interpreter) => interpreter.state(),
+            Self::Guest(state) => state.identifier(),
+        }
+    }
+
     pub(super) fn attach<R>(&mut self, work: impl for<'a> FnOnce(Attached<'a>) -> R) -> R {
         match self {
             Self::Home(interpreter) => interpreter.attach(work),
@@ -62,17 +73,20 @@ pub(super) struct Tools {
     support: Kept,
     file_wrapper: Kept,
     environ: Environ,
+    /// Large parts of bodies, on their way to clients.
+    lender: Lender,
     start_response: Type<StartResponse>,
-    input: Type<Input>,
+    input: Type<Body>,
     hints: Type<EarlyHints>,
     number: u64,
     /// Whether the log knows that the application speaks of its connections.
-    told: Arc<AtomicBool>,
+    told: Truth,
 }
 
 impl WsgiApplication {
     pub(super) fn new(seat: Place, tools: Tools) -> Self {
-        Self { seat, tools, thread: crate::interp::this_thread() }
+        let thread = Thread { identifier: this_thread(), state: seat.state() };
+        Self { seat, tools, thread }
     }
 }
 
@@ -95,7 +109,7 @@ impl Application for WsgiApplication {
         });
     }
 
-    fn thread(&self) -> u64 {
+    fn thread(&self) -> Thread {
         self.thread
     }
 
@@ -103,6 +117,7 @@ impl Application for WsgiApplication {
         let Self { mut seat, tools, .. } = self;
         let number = tools.number;
         let ends = Truth::from(matches!(&seat, Place::Home(home) if home.is_own()));
+        tools.lender.wait();
         seat.attach(|at| tools.release(at, ends));
         match seat {
             Place::Guest(state) => {
@@ -130,6 +145,7 @@ impl Tools {
         let errors = at.call(&at.attribute(&support, c"error_stream")?, &[])?;
         Ok(Self {
             environ: Environ::new(at, surroundings, &file_wrapper, &errors)?,
+            lender: Lender::default(),
             start_response: Type::new(at)?,
             input: Type::new(at)?,
             hints: Type::new(at)?,
@@ -137,7 +153,7 @@ impl Tools {
             support: support.keep(),
             file_wrapper: file_wrapper.keep(),
             number: surroundings.identity.number,
-            told: Arc::default(),
+            told: Truth::False,
         })
     }
 
@@ -149,6 +165,13 @@ impl Tools {
             let report = report(at, &self.support, &error);
             tracing::error!("interpreter {}: exit handlers failed: {report}", self.number);
         }
+        let lost = self.lender.close(at);
+        if lost > 0 {
+            tracing::info!(
+                "interpreter {}: leaves {lost} bytes to clients that still read them",
+                self.number
+            );
+        }
         self.application.release(at);
         self.file_wrapper.release(at);
         self.environ.release(at);
@@ -159,21 +182,31 @@ impl Tools {
     }
 
     fn serve(&mut self, at: Attached<'_>, exchange: Exchange, line: &mut dyn Line) {
+        self.lender.take_back(at);
         let Exchange { mut request, reply } = exchange;
+        let asked = (&request.method, &request.uri);
         let body = Body::new(std::mem::replace(&mut request.body, RequestBody::Empty), &reply);
-        let responder = Responder::new(reply, Arc::clone(&self.told));
+        let responder = Responder::new(reply);
+        let input = match self.input.instance(at, body) {
+            Ok(input) => input,
+            Err(error) => return self.failed(at, error.into(), &responder, None, asked),
+        };
         let outcome = (|| {
-            let input = self.input.instance(at, Input(Arc::clone(&body)))?;
             let hints = self.hints.instance(at, EarlyHints::new(Arc::clone(&responder)))?;
             let environ = self.environ.build(at, &request, &input, &hints)?;
-            drop((input, hints));
+            drop(hints);
             let start_response = self.start_response.instance(at, StartResponse(Arc::clone(&responder)))?;
             self.call(at, &environ, &start_response, &responder, line)
         })();
         if let Err(failure) = outcome {
-            self.failed(at, failure, &responder, &body, (&request.method, &request.uri));
+            self.failed(at, failure, &responder, input.failure(), asked);
         }
-        body.close();
+        input.close();
+        if let Some(wish) = responder.wish()
+            && std::mem::replace(&mut self.told, Truth::True) == Truth::False
+        {
+            tell(wish);
+        }
     }
 
     /// Calls the application and sends what it gives; `close()` is always called.
@@ -181,7 +214,7 @@ impl Tools {
         &self,
         at: Attached<'a>,
         environ: &Object<'a>,
-        start_response: &Object<'a>,
+        start_response: &Instance<'a, StartResponse>,
         responder: &Responder,
         line: &mut dyn Line,
     ) -> Result<(), Failure<'a>> {
@@ -203,7 +236,7 @@ impl Tools {
         responder: &Responder,
         line: &mut dyn Line,
     ) -> Result<(), Failure<'a>> {
-        if let Some(body) = joined(at, parts)? {
+        if let Some(body) = self.joined(at, parts)? {
             return outcome(responder.respond(at, body));
         }
         if at.is_exactly(parts, &self.file_wrapper)
@@ -222,13 +255,70 @@ impl Tools {
             if is_all {
                 responder.declare(at, length);
             }
-            match send_part(at, &part, length, responder) {
+            match self.send_part(at, &part, length, responder) {
                 Sent::Taken => line.offered(),
                 Sent::Unwanted | Sent::Overdue | Sent::Discarded => return Ok(()),
                 faulty => return outcome(faulty),
             }
         }
         outcome(responder.finish(at))
+    }
+
+    /// Sends one part, in pieces if it is large: what waits for a slow client has a bound.
+    fn send_part<'a>(
+        &self,
+        at: Attached<'a>,
+        part: &Object<'a>,
+        length: usize,
+        responder: &Responder,
+    ) -> Sent {
+        let lent = self.lender.lend(at, part);
+        for start in (0..length.max(1)).step_by(PIECE) {
+            let piece = start..length.min(start + PIECE);
+            let copy =
+                |bytes: &[u8]| bytes.get(piece.clone()).map(Bytes::copy_from_slice).unwrap_or_default();
+            let piece = match &lent {
+                Some(lent) => lent.slice(piece),
+                None => at.with_bytes(part, copy).unwrap_or_default(),
+            };
+            match responder.send(at, piece) {
+                Sent::Taken => {}
+                other => return other,
+            }
+        }
+        Sent::Taken
+    }
+
+    /// The whole body, when the application gave it as a small list or tuple of bytes.
+    fn joined<'a>(&self, at: Attached<'a>, parts: &Object<'a>) -> Result<Option<Bytes>, Failure<'a>> {
+        let Some(count) = at.plain_sequence_length(parts) else { return Ok(None) };
+        if count == 1 {
+            let part = at.sequence_item(parts, 0)?;
+            let length =
+                at.with_bytes(&part, <[u8]>::len).ok_or_else(|| Failure::not_bytes(at, parts, &part))?;
+            if length > AT_ONCE {
+                return Ok(None);
+            }
+            let lent = self.lender.lend(at, &part);
+            return Ok(lent.or_else(|| at.with_bytes(&part, Bytes::copy_from_slice)));
+        }
+        let mut body = BytesMut::new();
+        for place in 0..count {
+            let part = at.sequence_item(parts, place)?;
+            let fits = at
+                .with_bytes(&part, |bytes| {
+                    let fits = body.len() + bytes.len() <= JOINED;
+                    if fits {
+                        body.extend_from_slice(bytes);
+                    }
+                    fits
+                })
+                .ok_or_else(|| Failure::not_bytes(at, parts, &part))?;
+            if !fits {
+                return Ok(None);
+            }
+        }
+        Ok(Some(body.freeze()))
     }
 
     /// A regular file behind `wsgi.file_wrapper` leaves Python at once: its descriptor is duplicated.
@@ -265,11 +355,11 @@ impl Tools {
         at: Attached<'a>,
         failure: Failure<'a>,
         responder: &Responder,
-        body: &Body,
+        broken: Option<BodyError>,
         (method, uri): (&Method, &Uri),
     ) {
         let number = self.number;
-        if let Some(fault) = body.failure() {
+        if let Some(fault) = broken {
             // The client's doing: the application could not know better than to raise.
             responder.fail(at, Fault::Client(fault.clone()));
             tracing::info!("interpreter {number}: {method} {uri}: {fault}");
@@ -305,20 +395,16 @@ impl Tools {
     }
 }
 
-/// Sends one part, in pieces if it is large: what waits for a slow client is copied, and has a bound.
-fn send_part<'a>(at: Attached<'a>, part: &Object<'a>, length: usize, responder: &Responder) -> Sent {
-    if length <= PIECE {
-        return responder.send(at, at.with_bytes(part, Bytes::copy_from_slice).unwrap_or_default());
-    }
-    for start in (0..length).step_by(PIECE) {
-        let piece = start..length.min(start + PIECE);
-        let copy = |bytes: &[u8]| bytes.get(piece).map(Bytes::copy_from_slice).unwrap_or_default();
-        match responder.send(at, at.with_bytes(part, copy).unwrap_or_default()) {
-            Sent::Taken => {}
-            other => return other,
-        }
-    }
-    Sent::Taken
+/// Says that an application spoke of its connection.
+fn tell(wish: Wish) {
+    let done = match wish {
+        Wish::Close => "\"Connection: close\", which is obeyed",
+        Wish::KeepAlive => "\"Connection: keep-alive\" or \"Keep-Alive\", which is dropped",
+    };
+    tracing::warn!(
+        "application sends {done}: connections are the server's to keep ({}); this is said once",
+        Clause::StartResponse
+    );
 }
 
 /// Calls `close()` of what the application returned, if it has one.
@@ -350,31 +436,4 @@ fn outcome<'a>(sent: Sent) -> Result<(), Failure<'a>> {
             Err(Failure::broke(Clause::Specification, what))
         }
     }
-}
-
-/// The whole body, when the application gave it as a small list or tuple of bytes.
-fn joined<'a>(at: Attached<'a>, parts: &Object<'a>) -> Result<Option<Bytes>, Failure<'a>> {
-    let Some(count) = at.plain_sequence_length(parts) else { return Ok(None) };
-    if count == 1 {
-        let part = at.sequence_item(parts, 0)?;
-        let copy = |bytes: &[u8]| (bytes.len() <= AT_ONCE).then(|| Bytes::copy_from_slice(bytes));
-        return at.with_bytes(&part, copy).ok_or_else(|| Failure::not_bytes(at, parts, &part));
-    }
-    let mut body = BytesMut::new();
-    for place in 0..count {
-        let part = at.sequence_item(parts, place)?;
-        let fits = at
-            .with_bytes(&part, |bytes| {
-                let fits = body.len() + bytes.len() <= JOINED;
-                if fits {
-                    body.extend_from_slice(bytes);
-                }
-                fits
-            })
-            .ok_or_else(|| Failure::not_bytes(at, parts, &part))?;
-        if !fits {
-            return Ok(None);
-        }
-    }
-    Ok(Some(body.freeze()))
 }

@@ -1,23 +1,28 @@
 //! The environ as a Python dict.
 //!
-//! Owns, for one thread, a template with what never varies and the interned keys of what does: a request
-//! costs a copy of the template and the values that it brings (measured: half of building it anew).
+//! Owns, for one thread, a template with what never varies and what mostly repeats, and the interned keys of the
+//! rest: a request costs a copy of the template and the values that it alone brings.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName};
+use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
+use http::{HeaderMap, HeaderName, Method, Version};
 
 use crate::census::Identity;
 use crate::config::VERSION;
-use crate::exchange::{Client, Connection, Request};
-use crate::interp::{Attached, Kept, Object, PythonError, Truth};
+use crate::exchange::{Client, Connection, Request, Scheme};
+use crate::interp::{AsPython, Attached, Kept, Object, PythonError, Truth};
 use crate::wsgi::environ;
 
 /// Header names remembered per thread at most. Clients choose names: beyond this they are made each time.
 /// 256: several times what applications and proxies use.
 const REMEMBERED: usize = 256;
+
+/// Bytes of a header's value that is remembered, at most. 256: browsers' longest that all requests have; what is
+/// longer is mostly a secret or different each time.
+const REPEATED: usize = 256;
 
 /// What an interpreter tells its application about where it runs.
 #[derive(Debug, Clone, Copy)]
@@ -33,41 +38,102 @@ pub(super) struct Surroundings {
 
 #[derive(Debug)]
 pub(super) struct Environ {
+    /// With what never varies, and of [`Usual`] what the last request brought.
     template: Kept,
+    usual: Usual,
     keys: Keys,
-    headers: HashMap<HeaderName, Option<Kept>>,
+    headers: HeaderMap<Option<Header>>,
     values: Values,
-    /// What requests of one listener and one proxy have in common.
-    server_name: Last<String>,
-    server_port: Last<String>,
-    client: Last<IpAddr>,
 }
 
-/// The last value and its Python string: what mostly repeats is not made anew.
-#[derive(Debug)]
-struct Last<T>(Option<(T, Kept)>);
+/// What the template holds of that which mostly repeats.
+#[derive(Debug, Default)]
+struct Usual {
+    method: Held<Method>,
+    version: Held<Version>,
+    /// As it was sent, and nothing else than the path and query of its `Uri`.
+    target: Held<String>,
+    script_name: Held<String>,
+    server_name: Held<String>,
+    server_port: Held<String>,
+    scheme: Held<Scheme>,
+    client: Held<Option<IpAddr>>,
+}
 
-impl<T> Last<T> {
-    /// The Python string of `value`.
-    fn str<'a, Q>(&mut self, at: Attached<'a>, value: &Q) -> Result<Object<'a>, PythonError<'a>>
+/// A value that the template holds, once it is known.
+#[derive(Debug)]
+struct Held<T>(Option<T>);
+
+impl<T> Default for Held<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<T> Held<T> {
+    /// Makes the template hold `value` at `key`, as `make` puts it for Python, unless it does so already.
+    fn set<'a, Q>(
+        &mut self,
+        at: Attached<'a>,
+        (template, key): (&Kept, &Kept),
+        value: &Q,
+        make: impl FnOnce(&Q) -> Result<Object<'a>, PythonError<'a>>,
+    ) -> Result<(), PythonError<'a>>
     where
-        Q: PartialEq<T> + ToOwned<Owned = T> + ToString + ?Sized,
+        Q: PartialEq<T> + ToOwned<Owned = T> + ?Sized,
     {
-        if let Some((last, kept)) = &self.0
+        if self.0.as_ref().is_some_and(|held| value == held) {
+            return Ok(());
+        }
+        // Forgotten first: what fails below holds nothing.
+        self.0 = None;
+        at.dict_set(template, key, &make(value)?)?;
+        self.0 = Some(value.to_owned());
+        Ok(())
+    }
+}
+
+/// A request header that has a key.
+#[derive(Debug)]
+struct Header {
+    key: Kept,
+    /// Its last value and that as a Python string: most clients say the same in each request, and many in all.
+    last: Option<(Vec<u8>, Kept)>,
+}
+
+impl Header {
+    /// The Python string of `value`.
+    fn value<'a>(
+        &mut self,
+        at: Attached<'a>,
+        name: &HeaderName,
+        value: &[u8],
+    ) -> Result<Object<'a>, PythonError<'a>> {
+        if let Some((last, kept)) = &self.last
             && value == last
         {
             return Ok(kept.get(at));
         }
-        let made = at.str(&value.to_string())?.keep();
-        let result = made.get(at);
-        if let Some((_, before)) = self.0.replace((value.to_owned(), made)) {
-            before.release(at);
+        let made = at.latin1(value)?;
+        if value.len() > REPEATED || [COOKIE, AUTHORIZATION, PROXY_AUTHORIZATION].contains(name) {
+            return Ok(made);
         }
-        Ok(result)
+        let kept = made.keep();
+        let made = kept.get(at);
+        match &mut self.last {
+            Some((last, before)) => {
+                last.clear();
+                last.extend_from_slice(value);
+                std::mem::replace(before, kept).release(at);
+            }
+            None => self.last = Some((value.to_vec(), kept)),
+        }
+        Ok(made)
     }
 
     fn release(self, at: Attached<'_>) {
-        if let Some((_, kept)) = self.0 {
+        self.key.release(at);
+        if let Some((_, kept)) = self.last {
             kept.release(at);
         }
     }
@@ -115,8 +181,6 @@ kept! {
         get: "GET",
         post: "POST",
         head: "HEAD",
-        http_11: "HTTP/1.1",
-        http: "http",
         empty: "",
     }
 }
@@ -178,12 +242,10 @@ impl Environ {
         }
         Ok(Self {
             template: template.keep(),
+            usual: Usual::default(),
             keys,
-            headers: HashMap::new(),
+            headers: HeaderMap::default(),
             values,
-            server_name: Last(None),
-            server_port: Last(None),
-            client: Last(None),
         })
     }
 
@@ -192,78 +254,84 @@ impl Environ {
         &mut self,
         at: Attached<'a>,
         request: &Request,
-        input: &Object<'a>,
-        hints: &Object<'a>,
+        input: &impl AsPython,
+        hints: &impl AsPython,
     ) -> Result<Object<'a>, PythonError<'a>> {
+        let (keys, values, template) = (&self.keys, &self.values, &self.template);
+        self.usual.method.set(
+            at,
+            (template, &keys.request_method),
+            &request.method,
+            |method| match method.as_str() {
+                "GET" => Ok(values.get.get(at)),
+                "POST" => Ok(values.post.get(at)),
+                "HEAD" => Ok(values.head.get(at)),
+                other => at.str(other),
+            },
+        )?;
+        self.usual.version.set(at, (template, &keys.server_protocol), &request.version, |version| {
+            at.str(environ::server_protocol(*version))
+        })?;
+        self.set_target(at, request)?;
+        self.set_connection(at, &request.connection)?;
         let dict = at.dict_copy(&self.template)?;
-        let keys = &self.keys;
-        let method = match request.method.as_str() {
-            "GET" => self.values.get.get(at),
-            "POST" => self.values.post.get(at),
-            "HEAD" => self.values.head.get(at),
-            other => at.str(other)?,
-        };
-        at.dict_set(&dict, &keys.request_method, &method)?;
-        let protocol = match environ::server_protocol(request.version) {
-            "HTTP/1.1" => self.values.http_11.get(at),
-            other => at.str(other)?,
-        };
-        at.dict_set(&dict, &keys.server_protocol, &protocol)?;
-        self.set_target(at, &dict, request)?;
-        self.set_connection(at, &dict, &request.connection)?;
+        // Of each request alone, so never in the template.
+        if let Client::Inet(_, Some(port)) = request.connection.client {
+            at.dict_set(&dict, &self.keys.remote_port, &at.decimal(port)?)?;
+        }
         at.dict_set(&dict, &self.keys.input, input)?;
         at.dict_set(&dict, &self.keys.hints, hints)?;
         self.set_headers(at, &dict, &request.headers)?;
         Ok(dict)
     }
 
-    fn set_target<'a>(
-        &self,
-        at: Attached<'a>,
-        dict: &Object<'a>,
-        request: &Request,
-    ) -> Result<(), PythonError<'a>> {
-        let (keys, uri, sent) = (&self.keys, &request.uri, request.target.as_deref());
-        at.dict_set(dict, &keys.path_info, &at.latin1(&environ::path_info(uri))?)?;
+    /// Makes the template hold the target.
+    fn set_target<'a>(&mut self, at: Attached<'a>, request: &Request) -> Result<(), PythonError<'a>> {
+        let (keys, template) = (&self.keys, &self.template);
+        let (uri, sent) = (&request.uri, request.target.as_deref());
+        let target = environ::request_uri(uri, sent);
+        let held = self.usual.target.0.take();
+        if let Some(held) = held
+            && sent.is_none()
+            && held.as_bytes() == target
+        {
+            self.usual.target = Held(Some(held));
+            return Ok(());
+        }
+        let target_str = at.latin1(target)?;
+        at.dict_set(template, &keys.request_uri, &target_str)?;
+        at.dict_set(template, &keys.raw_uri, &target_str)?;
+        match environ::path_info(uri) {
+            path if *path == *target => at.dict_set(template, &keys.path_info, &target_str)?,
+            path => at.dict_set(template, &keys.path_info, &at.latin1(&path)?)?,
+        }
         let query = match environ::query_string(uri, sent) {
             b"" => self.values.empty.get(at),
             query => at.latin1(query)?,
         };
-        at.dict_set(dict, &keys.query_string, &query)?;
-        let target = at.latin1(environ::request_uri(uri, sent))?;
-        at.dict_set(dict, &keys.request_uri, &target)?;
-        at.dict_set(dict, &keys.raw_uri, &target)
+        at.dict_set(template, &keys.query_string, &query)?;
+        self.usual.target = Held(uri.path_and_query().filter(|_| sent.is_none()).map(ToString::to_string));
+        Ok(())
     }
 
+    /// Makes the template hold what a connection, or a proxy for it, says of all its requests.
     fn set_connection<'a>(
         &mut self,
         at: Attached<'a>,
-        dict: &Object<'a>,
         connection: &Connection,
     ) -> Result<(), PythonError<'a>> {
-        let keys = &self.keys;
-        if !connection.script_name.is_empty() {
-            at.dict_set(dict, &keys.script_name, &at.str(&connection.script_name)?)?;
-        }
-        at.dict_set(dict, &keys.server_name, &self.server_name.str(at, connection.server_name.as_str())?)?;
-        at.dict_set(dict, &keys.server_port, &self.server_port.str(at, connection.server_port.as_str())?)?;
-        let scheme = match connection.scheme.as_str() {
-            "http" => self.values.http.get(at),
-            other => at.str(other)?,
-        };
-        at.dict_set(dict, &keys.url_scheme, &scheme)?;
-        match connection.client {
-            // A unix socket's peer has no address; the key exists, since applications index it.
-            Client::Unix => at.dict_set(dict, &keys.remote_addr, &self.values.empty),
-            Client::Inet(address, port) => {
-                at.dict_set(dict, &keys.remote_addr, &self.client.str(at, &address)?)?;
-                match port {
-                    Some(port) => at.dict_set(dict, &keys.remote_port, &at.str(&port.to_string())?),
-                    // A proxy did not tell it, and its own port is not the client's.
-                    None => Ok(()),
-                }
-            }
-        }
+        let (keys, template, usual) = (&self.keys, &self.template, &mut self.usual);
+        let str = |text: &str| at.str(text);
+        usual.script_name.set(at, (template, &keys.script_name), connection.script_name.as_str(), str)?;
+        usual.server_name.set(at, (template, &keys.server_name), connection.server_name.as_str(), str)?;
+        usual.server_port.set(at, (template, &keys.server_port), connection.server_port.as_str(), str)?;
+        usual
+            .scheme
+            .set(at, (template, &keys.url_scheme), &connection.scheme, |scheme| at.str(scheme.as_str()))?;
+        // A unix socket's peer has no address; the key exists, since applications index it.
+        usual.client.set(at, (template, &keys.remote_addr), &connection.client.address(), |address| {
+            address.map_or_else(|| at.str(""), |address| at.str(&address.to_string()))
+        })
     }
 
     fn set_headers<'a>(
@@ -272,31 +340,35 @@ impl Environ {
         dict: &Object<'a>,
         headers: &HeaderMap,
     ) -> Result<(), PythonError<'a>> {
-        for name in headers.keys() {
-            let fresh;
-            let key = match self.headers.get(name) {
-                Some(known) => known.as_ref(),
+        // All lines of one name come one after the other.
+        let mut lines = headers.iter().peekable();
+        while let Some((name, first)) = lines.next() {
+            let mut joined = Cow::Borrowed(first.as_bytes());
+            while let Some((_, further)) = lines.next_if(|(next, _)| *next == name) {
+                let joined = joined.to_mut();
+                joined.extend_from_slice(environ::separator(name));
+                joined.extend_from_slice(further.as_bytes());
+            }
+            match self.headers.get_mut(name) {
+                Some(None) => {}
+                Some(Some(header)) => {
+                    let value = header.value(at, name, &joined)?;
+                    at.dict_set(dict, &header.key, &value)?;
+                }
                 None => {
-                    let made = match environ::header_key(name) {
-                        Some(key) => Some(at.interned(&key)?.keep()),
+                    let header = match environ::header_key(name) {
+                        Some(key) => Some(Header { key: at.interned(&key)?.keep(), last: None }),
                         None => None,
                     };
+                    if let Some(Header { key, .. }) = &header {
+                        at.dict_set(dict, key, &at.latin1(&joined)?)?;
+                    }
                     if self.headers.len() < REMEMBERED {
-                        self.headers.entry(name.clone()).or_insert(made).as_ref()
-                    } else {
-                        fresh = made;
-                        fresh.as_ref()
+                        self.headers.insert(name, header);
+                    } else if let Some(header) = header {
+                        header.release(at);
                     }
                 }
-            };
-            let Some(key) = key else { continue };
-            let mut values = headers.get_all(name).iter();
-            let first = values.next().map_or(&b""[..], |value| value.as_bytes());
-            if values.next().is_none() {
-                at.dict_set(dict, key, &at.latin1(first)?)?;
-            } else {
-                let lines: Vec<_> = headers.get_all(name).iter().map(|value| value.as_bytes()).collect();
-                at.dict_set(dict, key, &at.latin1(&lines.join(environ::separator(name)))?)?;
             }
         }
         Ok(())
@@ -306,11 +378,10 @@ impl Environ {
         self.template.release(at);
         self.keys.release(at);
         self.values.release(at);
-        self.server_name.release(at);
-        self.server_port.release(at);
-        self.client.release(at);
-        for key in self.headers.into_values().flatten() {
-            key.release(at);
+        for (_, header) in self.headers {
+            if let Some(header) = header {
+                header.release(at);
+            }
         }
     }
 }

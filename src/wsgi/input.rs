@@ -3,8 +3,6 @@
 //! Ends at the end of the body, however it is framed (`wsgi.input_terminated`). A body that broke off
 //! raises OSError: end of data, a client that left and a refusal are never the same thing.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 
@@ -14,7 +12,7 @@ use crate::wsgi::clause::Clause;
 use crate::wsgi::failure::describe;
 use crate::wsgi::responder::OVERDUE;
 
-/// A body being read, shared with the thread that serves its request.
+/// `wsgi.input`: a body being read, shared with the thread that serves its request.
 #[derive(Debug)]
 pub(super) struct Body {
     source: Mutex<Source>,
@@ -47,12 +45,10 @@ enum Size {
 
 impl Body {
     /// `reply` is the one that the request will get.
-    pub(super) fn new(body: RequestBody, reply: &Reply) -> Arc<Self> {
+    pub(super) fn new(body: RequestBody, reply: &Reply) -> Self {
         let revoker = if matches!(body, RequestBody::Stream(_)) { reply.revoker() } else { None };
         let held = Bytes::new();
-        Arc::new(Self {
-            source: Mutex::new(Source { held, rest: body, revoker, failed: None, span: Span::Open }),
-        })
+        Self { source: Mutex::new(Source { held, rest: body, revoker, failed: None, span: Span::Open }) }
     }
 
     /// Why the body broke off, if it did and the application read that far.
@@ -197,27 +193,23 @@ impl Source {
     }
 }
 
-/// `wsgi.input` as Python sees it.
-#[derive(Debug)]
-pub(super) struct Input(pub(super) Arc<Body>);
-
-impl Class for Input {
+impl Class for Body {
     const NAME: &'static std::ffi::CStr = c"chaussette.Input";
     const METHODS: &'static [&'static std::ffi::CStr] = &[c"read", c"readline", c"readlines", c"close"];
     const PROTOCOL: Protocol = Protocol::Iterator;
 
     fn method<'a>(&self, at: Attached<'a>, index: usize, arguments: &Arguments<'a>) -> Outcome<'a> {
         match index {
-            0 => self.0.read(at, size(at, arguments)?),
-            1 => self.0.line(at, size(at, arguments)?),
-            2 => self.0.lines(at, size(at, arguments)?),
+            0 => self.read(at, size(at, arguments)?),
+            1 => self.line(at, size(at, arguments)?),
+            2 => self.lines(at, size(at, arguments)?),
             // PEP 3333: applications must not close it. Some wrap it in objects that do: nothing happens.
             _ => Ok(at.none()),
         }
     }
 
     fn next<'a>(&self, at: Attached<'a>) -> Result<Option<Object<'a>>, PythonError<'a>> {
-        let line = self.0.line(at, Size::All)?;
+        let line = self.line(at, Size::All)?;
         let at_end = at.with_bytes(&line, <[u8]>::is_empty).unwrap_or(true);
         Ok((!at_end).then_some(line))
     }

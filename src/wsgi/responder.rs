@@ -4,8 +4,7 @@
 //! non-empty part of the body, so that `exc_info` can replace it until then. No more of a body leaves than
 //! its Content-Length says (PEP 3333 "Handling the Content-Length Header").
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
@@ -20,8 +19,8 @@ use crate::wsgi::response::{self, Head, HeadError, Wish};
 #[derive(Debug)]
 pub(super) struct Responder {
     stage: Mutex<Stage>,
-    /// Whether the log has been told of an application's wishes for its connections: once for each thread.
-    told: Arc<AtomicBool>,
+    /// What the application wished for its connection, which the log is told of.
+    wish: OnceLock<Wish>,
 }
 
 #[derive(Debug)]
@@ -85,8 +84,12 @@ pub(super) enum Progress {
 }
 
 impl Responder {
-    pub(super) fn new(reply: Reply, told: Arc<AtomicBool>) -> Arc<Self> {
-        Arc::new(Self { stage: Mutex::new(Stage::Unstarted(reply)), told })
+    pub(super) fn new(reply: Reply) -> Arc<Self> {
+        Arc::new(Self { stage: Mutex::new(Stage::Unstarted(reply)), wish: OnceLock::new() })
+    }
+
+    pub(super) fn wish(&self) -> Option<Wish> {
+        self.wish.get().copied()
     }
 
     /// Another thread of the application may hold the lock while it waits for the client: detach then.
@@ -122,7 +125,10 @@ impl Responder {
         };
         *stage = next;
         drop(stage);
-        self.tell(outcome?);
+        if let Some(wish) = outcome? {
+            // Of several, the first is told.
+            let _ = self.wish.set(wish);
+        }
         Ok(())
     }
 
@@ -135,22 +141,6 @@ impl Responder {
             }
             Stage::Sending(..) | Stage::Over => false,
         }
-    }
-
-    /// Says, once, that an application spoke of its connection.
-    fn tell(&self, wish: Option<Wish>) {
-        let Some(wish) = wish else { return };
-        if self.told.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        let done = match wish {
-            Wish::Close => "\"Connection: close\", which is obeyed",
-            Wish::KeepAlive => "\"Connection: keep-alive\" or \"Keep-Alive\", which is dropped",
-        };
-        tracing::warn!(
-            "application sends {done}: connections are the server's to keep ({}); this is said once",
-            Clause::StartResponse
-        );
     }
 
     /// The body is this long, as far as the application said nothing of it.
@@ -458,6 +448,6 @@ impl Class for StartResponse {
 
     fn call<'a>(&self, at: Attached<'a>, arguments: &Arguments<'a>) -> Outcome<'a> {
         self.0.start(at, arguments)?;
-        at.attribute(&arguments.this(), c"write")
+        arguments.method(c"write")
     }
 }

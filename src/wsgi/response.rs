@@ -1,5 +1,7 @@
 //! What an application may give to `start_response`: pure rules (PEP 3333 "The start_response() Callable").
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
@@ -8,8 +10,10 @@ use super::clause::Clause;
 use crate::exchange::ResponseHead;
 
 /// Headers that concern one connection only (RFC 9110 §7.6.1, RFC 2616 §13.5.1): they are the server's.
-/// `Connection` and `Keep-Alive` are looked at by [`wish`] first.
-const HOP_BY_HOP: [&str; 7] = [
+/// Of `Connection` and `Keep-Alive` see [`wish`].
+const HOP_BY_HOP: [&str; 9] = [
+    "connection",
+    "keep-alive",
     "proxy-authenticate",
     "proxy-authorization",
     "proxy-connection",
@@ -57,7 +61,8 @@ impl HeadError {
 /// A head under construction, and what of it decides about the body.
 #[derive(Debug)]
 pub struct Head {
-    pub response: ResponseHead,
+    /// Boxed: from here to the front end it changes hands several times.
+    pub response: Box<ResponseHead>,
     /// What Content-Length says.
     pub declared: Option<u64>,
     /// What it wished for its connection.
@@ -80,7 +85,7 @@ impl Head {
         // And for what the front end adds: growing costs as much as all insertions before it.
         headers.try_reserve(count.saturating_add(SERVERS_OWN)).map_err(|_| HeadError::TooMany(count))?;
         Ok(Self {
-            response: ResponseHead { status, reason, headers, names: Vec::new() },
+            response: Box::new(ResponseHead { status, reason, headers, names: Vec::new() }),
             declared: None,
             wish: None,
         })
@@ -89,10 +94,10 @@ impl Head {
     /// Adds one header, in the order given.
     pub fn add(&mut self, name: &str, value: &str) -> Result<(), HeadError> {
         let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| HeadError::Name(shown(name)))?;
-        if parsed == CONNECTION || parsed.as_str() == "keep-alive" {
-            return self.add_wish(&parsed, value);
-        }
-        if HOP_BY_HOP.contains(&parsed.as_str()) {
+        if is_of_connection(&parsed) {
+            if parsed == CONNECTION || parsed.as_str() == "keep-alive" {
+                return self.add_wish(&parsed, value);
+            }
             return Err(HeadError::HopByHop { name: shown(name), value: shown(value) });
         }
         let wrong = || HeadError::Value { name: shown(name), value: shown(value) };
@@ -141,6 +146,12 @@ impl Head {
     }
 }
 
+fn is_of_connection(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    // Most names are told by their first letter.
+    matches!(name.as_bytes().first(), Some(b'c' | b'k' | b'p' | b't' | b'u')) && HOP_BY_HOP.contains(&name)
+}
+
 /// What a `Connection` or `Keep-Alive` header wishes; `None` when it asks for something else, such as an upgrade.
 fn wish(name: &HeaderName, value: &str) -> Option<Wish> {
     if *name != CONNECTION {
@@ -175,10 +186,10 @@ pub fn status(text: &str) -> Result<(StatusCode, Option<Bytes>), HeadError> {
     if code.canonical_reason() == Some(reason) {
         return Ok((code, None));
     }
-    let plain = |bytes: &Vec<u8>| bytes.iter().all(|byte| is_reason_byte(*byte));
+    let plain = |bytes: &Cow<'_, [u8]>| bytes.iter().all(|byte| is_reason_byte(*byte));
     let bare = !reason.starts_with(' ') && !reason.ends_with(' ');
     let reason = latin1(reason).filter(plain).filter(|_| bare).ok_or_else(wrong)?;
-    Ok((code, Some(Bytes::from(reason))))
+    Ok((code, Some(Bytes::from(reason.into_owned()))))
 }
 
 /// Whether a header name is written as the front end writes it by itself: Usual-Case.
@@ -192,11 +203,11 @@ fn is_usual(name: &str) -> bool {
 }
 
 /// A native string's bytes; `None` when a character is beyond latin-1.
-fn latin1(text: &str) -> Option<Vec<u8>> {
+fn latin1(text: &str) -> Option<Cow<'_, [u8]>> {
     if text.is_ascii() {
-        return Some(text.as_bytes().to_vec());
+        return Some(Cow::Borrowed(text.as_bytes()));
     }
-    text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect()
+    text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect::<Option<_>>().map(Cow::Owned)
 }
 
 /// Visible characters, space and obs-text (RFC 9112 §4), and no tab: PEP 3333 allows no control characters.

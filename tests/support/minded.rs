@@ -21,7 +21,7 @@ use bytes::Bytes;
 use chaussette::application::{
     Application, Ended, Home, Invitation, Line, LoadError, Loaded, Loader, NotLoaded,
 };
-use chaussette::census::{Identity, Overdue};
+use chaussette::census::{Identity, Overdue, Thread};
 use chaussette::cli;
 use chaussette::config::Config;
 use chaussette::exchange::{Exchange, ResponseHead};
@@ -156,8 +156,8 @@ impl Application for Guest {
         }
     }
 
-    fn thread(&self) -> u64 {
-        0
+    fn thread(&self) -> Thread {
+        Thread::default()
     }
 
     fn end(self) -> Ended {

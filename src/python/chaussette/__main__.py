@@ -1,7 +1,7 @@
 """The command `chaussette`, also `python -m chaussette`.
 
 Owns the way from Python into the server and back out with its exit status. Knows no option: the command line is read
-in Rust. Runs in the main interpreter only, and is the one place that imports `chaussette._native`.
+in Rust, which serves by itself or hands the settings back for another backend. Runs in the main interpreter only.
 """
 
 import signal
@@ -16,7 +16,12 @@ def main() -> int:
 
     from chaussette import _native
 
-    return _native.main(sys.argv)
+    outcome = _native.main(sys.argv)
+    if isinstance(outcome, int):
+        return outcome
+    from chaussette.backend import _command
+
+    return _command.run(outcome)
 
 
 if __name__ == "__main__":

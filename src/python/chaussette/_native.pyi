@@ -1,7 +1,59 @@
 """The server, written in Rust. Main interpreter only: it refuses to load in any other."""
 
-def main(argv: list[str]) -> int:
+from typing import TypedDict, final
+
+class Handover(TypedDict):
+    """The settings of a command line that names another backend: plain data, checked."""
+
+    application: str
+    factory: bool
+    argv: list[str]
+    path: list[str]
+    sockets: list[tuple[str, int, str | None]]
+    threads: int
+    named: list[str]
+    notices: list[str]
+    options: dict[str, object]
+
+def main(argv: list[str]) -> int | Handover:
     """Run the command line `argv`, program name first as in `sys.argv`, and return the exit status.
 
-    Blocks with the GIL released until the server has stopped.
+    Blocks with the GIL released until the server has stopped. When the words name a backend other than `interpreters`
+    nothing is started, and the settings for it are returned.
     """
+
+@final
+class Listener:
+    """A listening socket, adopted (`fd://N`) or bound. Closing it removes the file of a unix socket it has made."""
+
+    def __new__(cls, host: str, port: int = 8080, family: str | None = None, backlog: int = 2048) -> Listener:
+        """Open it. Raises ValueError for what is no address, OSError for one that cannot be had."""
+
+    def fileno(self) -> int:
+        """Return the descriptor, which stays this object's."""
+
+    def describe(self) -> str:
+        """Return what stands after `Serving on` in the log."""
+
+    def server_name_port(self) -> tuple[str, str]:
+        """Return SERVER_NAME and SERVER_PORT for a request that does not tell."""
+
+    def close(self) -> None: ...
+
+@final
+class Program:
+    """The server as a part of a program: takes no signal and ends no process."""
+
+    def __new__(cls, words: list[str]) -> Program:
+        """Read `words` as the command line does, program name first. Raises ValueError for what is wrong in them."""
+
+    def serve(self) -> tuple[int, bool]:
+        """Serve until `stop`; return the exit status that the command would have had, and whether Python can end all
+        interpreters that are left. Blocks with the GIL released. Once only.
+        """
+
+    def stop(self) -> None:
+        """Ask it to answer what is in flight and end. Never waits."""
+
+    def stop_at_once(self) -> None:
+        """Ask it to end now. Never waits."""

@@ -1,7 +1,8 @@
-"""What applications and command lines of Chaussette 1.3 import by name: `hello_app`, `import_string`.
+"""What applications, programs and command lines of Chaussette 1.3 import by name: `hello_app`, `import_string`,
+`create_socket`, `configure_logger`.
 
-Owns finding an object by its import string. Runs in every interpreter that serves, so it imports next to nothing,
-and never `chaussette._native`.
+Owns finding an object by its import string. Runs in every interpreter that serves, so it imports next to nothing
+before it is called; only `create_socket`, which is for the main interpreter, needs `chaussette._native`.
 """
 
 from __future__ import annotations
@@ -12,10 +13,16 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the name alone tells a type checker; `typing` would cost each interpreter its import
+    import logging
+    import socket
     from types import ModuleType
     from wsgiref.types import StartResponse, WSGIEnvironment
 
-__all__ = ["ImportStringError", "hello_app", "import_string"]
+__all__ = ["ImportStringError", "configure_logger", "create_socket", "hello_app", "import_string"]
+
+#: Each log line, and the time in it.
+LOG_FORMAT = "%(asctime)s [%(process)d] [%(levelname)s] %(message)s"
+LOG_TIME = "%Y-%m-%d %H:%M:%S"
 
 
 class ImportStringError(ImportError):
@@ -101,3 +108,70 @@ def hello_app(environ: WSGIEnvironment, start_response: StartResponse) -> list[b
     """Answer `hello world`, whatever is asked. The application that is served when none is named."""
     start_response("200 OK", [("Content-type", "text/plain")])
     return [b"hello world"]
+
+
+def create_socket(
+    host: str,
+    port: int = 8080,
+    family: int | None = None,
+    type: int | None = None,
+    backlog: int = 2048,
+    blocking: bool = True,
+) -> socket.socket:
+    """Return a listening socket: bound to `host` and `port` or to `unix:/path`, or adopted from `fd://N`.
+
+    `family` chooses among a host's addresses; the family of an adopted socket is its own. A socket that waits does so
+    in Python only (`blocking`): O_NONBLOCK stays, because it belongs to all who share the socket. Closing it removes
+    the file of a unix socket that was made here.
+
+    Raises ValueError for what is no address, OSError for one that cannot be had.
+    """
+    import contextlib
+    import os
+    import socket
+
+    from chaussette import _native
+    from chaussette.backend import Listening
+
+    if type not in (None, socket.SOCK_STREAM):
+        raise ValueError(f"{host}: HTTP needs a byte stream: use socket.SOCK_STREAM")
+    names: dict[int | None, str | None] = {
+        socket.AF_INET: "AF_INET",
+        socket.AF_INET6: "AF_INET6",
+        socket.AF_UNIX: None,
+        None: None,
+    }
+    if family not in names:
+        raise ValueError(f"{host}: use AF_INET, AF_INET6 or AF_UNIX, not {family!r}")
+    with contextlib.ExitStack() as stack:
+        where = host
+        if host.startswith("fd://") and host[5:].isdigit():
+            # Adopting takes an inherited descriptor over; in a program it is somebody's who will close it.
+            with contextlib.suppress(OSError):
+                copy = os.dup(int(host[5:]))
+                stack.callback(os.close, copy)
+                where = f"fd://{copy}"
+        made = Listening(_native.Listener(where, port or 0, names[family], backlog))
+    if where != host:
+        made.described = host
+    if family == socket.AF_UNIX and made.family != socket.AF_UNIX:
+        made.close()
+        raise ValueError(f"{host}: a unix socket is written unix:/path")
+    made.setblocking(blocking)
+    return made
+
+
+def configure_logger(logger: logging.Logger, level: str = "INFO", output: str = "-") -> None:
+    """Send the lines of `logger` to standard error (`-`) or to a file, in the form that all of Chaussette's have."""
+    import logging
+    import sys
+
+    # Like `open`, a handler's file is closed on exec.
+    handler = logging.StreamHandler(sys.stderr) if output == "-" else logging.FileHandler(output, encoding="utf-8")
+    handler.setFormatter(logging.Formatter(LOG_FORMAT, LOG_TIME))
+    for old in list(logger.handlers):
+        logger.removeHandler(old)
+        old.close()
+    logger.addHandler(handler)
+    logger.setLevel(level.upper())
+    logger.propagate = False

@@ -341,7 +341,7 @@ impl Answer {
         let mut head = Head::new(self.status(), 0).expect("room for no header");
         add(&mut head, &self.headers);
         let length = match &self.length {
-            Length::No => return head.response,
+            Length::No => return *head.response,
             Length::Exact => produced.to_string(),
             Length::Less(size) => produced.saturating_sub(size.bytes()).to_string(),
             Length::More(size) => (produced + size.bytes()).to_string(),
@@ -349,7 +349,7 @@ impl Answer {
         };
         // Refused if it is none.
         let _ = head.add("Content-Length", &length);
-        head.response
+        *head.response
     }
 }
 
