@@ -115,9 +115,6 @@ pub enum LoadError {
     /// No interpreter could be made.
     #[error("{0}")]
     Interpreter(String),
-    /// The server was told to stop meanwhile.
-    #[error("the server was told to stop")]
-    Unwanted,
 }
 
 impl LoadError {
@@ -136,7 +133,6 @@ impl LoadError {
             }
             Self::Application { report } => format!(" {report}"),
             Self::WarmUp(message) | Self::Interpreter(message) => format!(" {message}"),
-            Self::Unwanted => format!(" {self}"),
         }
     }
 }
