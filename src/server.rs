@@ -193,7 +193,7 @@ async fn live<W: Workplace>(
     };
     let (mut supervisor, plan, ready) = match started {
         Ok(started) => started,
-        Err(stopped) => return development.end(stopped),
+        Err(stopped) => return development.end_of_start(stopped, serving, &drainer).await,
     };
     let hooks = find_hook(config, workplace, config.hooks.post.as_deref())
         .and_then(|()| hook(config, workplace, config.hooks.pre.as_deref()));

@@ -6,8 +6,12 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use crate::application::Home;
 use crate::census::{Command, Commands, Outcome};
@@ -17,9 +21,14 @@ use crate::listener::{Kept, Listener};
 use crate::logging;
 use crate::reload::{Caretaker, Changes, Sources, WatchError, watch};
 use crate::server::Stopped;
+use crate::shutdown::Drainer;
 
 /// Changed files that a line names.
 const NAMED: usize = 3;
+
+/// How long a process that begins anew waits for requests in flight, which get a report for an answer. 2 s: they need
+/// no Python.
+const IN_FLIGHT: Duration = Duration::from_secs(2);
 
 /// What there is with `--reload`, and nothing without.
 #[derive(Debug)]
@@ -29,6 +38,8 @@ pub(super) struct Development {
     kept: Option<Kept>,
     /// The process shall begin anew.
     anew: Arc<AtomicBool>,
+    /// Answers to the last, where the process begins anew.
+    caretaker: Option<Caretaker>,
 }
 
 /// A load at the start that failed, and how the process is to be left if there is no other.
@@ -53,7 +64,7 @@ impl Development {
         let watched = reload.map(|reload| watch(&reload.include)).transpose()?;
         let (sources, changes) = watched.unzip();
         let kept = reload.map(|_| Kept::of(listeners)).transpose()?;
-        Ok(Self { sources, changes, kept, anew: Arc::default() })
+        Ok(Self { sources, changes, kept, anew: Arc::default(), caretaker: None })
     }
 
     pub(super) fn is_on(&self) -> bool {
@@ -85,6 +96,7 @@ impl Development {
             if home == Home::Main {
                 // What it has imported before it failed would not be imported again.
                 self.anew.store(true, Ordering::Relaxed);
+                self.caretaker = caretaker.ok();
                 return Err(stopped);
             }
         }
@@ -112,6 +124,21 @@ impl Development {
                 }
             }
         });
+    }
+
+    /// How the process is left if nothing was started: if it begins anew, after what is in flight.
+    pub(super) async fn end_of_start(
+        self,
+        stopped: Stopped,
+        serving: Pin<&mut impl Future<Output = io::Result<()>>>,
+        drainer: &Drainer,
+    ) -> Stopped {
+        if self.anew.load(Ordering::Relaxed) {
+            drainer.drain();
+            // Who has not sent a request by then gets no answer.
+            let _ = timeout(IN_FLIGHT, serving).await;
+        }
+        self.end(stopped)
     }
 
     /// How the process is left, which has ended as `stopped`.

@@ -16,7 +16,8 @@ use crate::interp::{
 };
 use crate::wsgi::clause::Clause;
 use crate::wsgi::dict::{Environ, Surroundings};
-use crate::wsgi::failure::{Failure, describe, report};
+use crate::wsgi::failure::{Failure, describe};
+use crate::wsgi::finish::finish;
 use crate::wsgi::forked::only_the_parent;
 use crate::wsgi::hints::EarlyHints;
 use crate::wsgi::input::Body;
@@ -87,7 +88,7 @@ pub(super) struct Tools {
     /// Whether the log knows that the application speaks of its connections.
     told: Truth,
     /// With `--reload`.
-    teller: Option<Teller>,
+    pub(super) teller: Option<Teller>,
 }
 
 impl WsgiApplication {
@@ -169,23 +170,9 @@ impl Tools {
         })
     }
 
-    pub(super) fn telling(self, teller: Option<Teller>) -> Self {
-        Self { teller, ..self }
-    }
-
     /// Returns whether plain threads were left.
     fn release(self, at: Attached<'_>, ends: Truth, patience: Duration) -> Truth {
-        let finished = at.attribute(&self.support, c"finish").and_then(|finish| {
-            let patience = at.int(isize::try_from(patience.as_millis()).unwrap_or(isize::MAX))?;
-            let left = at.call(&finish, &[&at.boolean(ends), &patience])?;
-            at.is_true(&left)
-        });
-        let left = finished.unwrap_or_else(|error| {
-            let report = report(at, &self.support, &error);
-            tracing::error!("interpreter {}: exit handlers failed: {report}", self.number);
-            // What has been waited for is unknown: CPython must not be made to wait.
-            Truth::True
-        });
+        let left = finish(at, (&self.support, self.number), ends, patience);
         let lost = self.lender.close(at);
         if lost > 0 {
             tracing::info!(

@@ -63,8 +63,9 @@ impl WsgiLoader {
         }
         let loaded = imported.and_then(|application| {
             let name = application.display();
-            let tools = Tools::new(at, application, kept.get(at), surroundings(settings, identity))?;
-            Ok((tools.telling(teller), name))
+            let mut tools = Tools::new(at, application, kept.get(at), surroundings(settings, identity))?;
+            tools.teller = teller;
+            Ok((tools, name))
         });
         let outcome = loaded.map_err(|error| load_error(at, &kept, &error));
         if !self.told.swap(true, Ordering::Relaxed) {
@@ -130,8 +131,10 @@ impl Invitation for WsgiInvitation {
             let application = at.attribute(&support, c"application")?;
             let teller =
                 self.settings.sources.as_ref().map(|sources| Teller::new(at, sources)).transpose()?;
-            let tools = Tools::new(at, application, support, surroundings(&self.settings, self.identity))?;
-            Ok(tools.telling(teller))
+            let mut tools =
+                Tools::new(at, application, support, surroundings(&self.settings, self.identity))?;
+            tools.teller = teller;
+            Ok(tools)
         });
         match tools {
             Ok(tools) => Ok(WsgiApplication::new(Place::Guest(state), tools, self.settings.patience)),

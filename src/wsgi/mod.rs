@@ -14,6 +14,8 @@ mod dict;
 #[cfg(feature = "python")]
 mod failure;
 #[cfg(feature = "python")]
+mod finish;
+#[cfg(feature = "python")]
 mod forked;
 #[cfg(feature = "python")]
 mod hints;
