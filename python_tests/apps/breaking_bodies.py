@@ -452,23 +452,30 @@ def within(parts, **events):
     return app
 
 
+#: Exceptions that end programs are named in the line itself.
+ENDING = {
+    "system_exit": "SystemExit",
+    "keyboard_interrupt": "KeyboardInterrupt",
+    "memory_error": "MemoryError",
+    "recursion": "RecursionError",
+}
+
 for name, (event, text) in EVENTS.items():
-    rows.put(f"{name}_in_call", in_call(event), "500", "application raised", text)
-    rows.put(f"{name}_after_write", after_write(event), "aborted", "application raised after its response had", text)
-    rows.put(f"{name}_in_iter", within([], at_iter=event), "500", "application raised", text, closes=True)
-    rows.put(
-        f"{name}_in_close", within([b"ok"], at_close=event), "fine", "application raised" + AFTER, text, closes=True
-    )
+    raised = f"application raised {ENDING[name]} (the interpreter goes on)" if name in ENDING else "application raised"
+    rows.put(f"{name}_in_call", in_call(event), "500", raised, text)
+    rows.put(f"{name}_after_write", after_write(event), "aborted", raised + " after its response had", text)
+    rows.put(f"{name}_in_iter", within([], at_iter=event), "500", raised, text, closes=True)
+    rows.put(f"{name}_in_close", within([b"ok"], at_close=event), "fine", raised + AFTER, text, closes=True)
     if name == "stop_iteration":
         # The end of an iterator, whoever raises it.
         rows.put(f"{name}_in_next", within([b"o", b"k"], at_end=event), "fine", closes=True)
         continue
-    rows.put(f"{name}_in_next", within([], at_end=event), "500", "application raised", text, closes=True)
+    rows.put(f"{name}_in_next", within([], at_end=event), "500", raised, text, closes=True)
     rows.put(
         f"{name}_in_next_later",
         within([b"bytes"], at_end=event),
         "aborted",
-        "application raised after",
+        raised + " after",
         text,
         closes=True,
     )
