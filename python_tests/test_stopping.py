@@ -1,7 +1,7 @@
 """The end: what was begun is answered, nothing new is, and the process leaves in time with the right status."""
 
 import time
-from signal import SIGINT, SIGQUIT, SIGTERM, SIGUSR1
+from signal import SIGINT, SIGQUIT, SIGTERM, SIGUSR2
 
 import pytest
 from support.waiting import soon
@@ -228,8 +228,8 @@ def test_an_idle_thread_pool_does_not_hold_up_the_end(server, isolation):
 def test_a_signal_that_has_no_meaning_yet_is_told_and_does_not_end_the_server(server):
     site = server("apps.hello:app")
     mark = site.mark()
-    site.signal(SIGUSR1)
-    site.wait_for_log(r"\[WARNING\] SIGUSR1 has no effect: ignored", mark)
+    site.signal(SIGUSR2)
+    site.wait_for_log(r"\[WARNING\] SIGUSR2 has no effect: ignored", mark)
     assert site.get().status == 200
 
 

@@ -182,6 +182,8 @@ impl<L: Loader> Supervisor<L> {
                 }
                 Report::Failed { error, .. } => {
                     let error = error.clone();
+                    // Whoever waits here tells of it; nothing is tried again.
+                    self.state.course = Course::Stopping;
                     self.hear(report);
                     return Err(error);
                 }

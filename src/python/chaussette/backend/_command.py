@@ -169,7 +169,7 @@ def _open(given: Handover) -> list[Listening]:
 
 
 def _load(given: Handover) -> object:
-    _interpreter.prepare(given["path"], given["argv"], False)
+    _interpreter.prepare(given["path"], given["argv"], False, _log.warning)
     _interpreter.number = 0
     try:
         return _interpreter.load(given["application"], given["factory"])
