@@ -137,6 +137,23 @@ def test_stop_and_start_leave_the_socket_and_what_waits_in_it(circus):
     assert f"[{before}] [INFO] stopped" in circus.log
 
 
+@pytest.mark.parametrize("keep_alive", [False, True])
+def test_with_send_hup_a_reload_keeps_the_process_and_nobody_asks_twice(keep_alive):
+    section = watcher("web", fd_of("web"), send_hup=True)
+    configuration = "\n".join([socket_section("web", host="127.0.0.1", port=0), section])
+    with circusd(configuration) as daemon:
+        daemon.wait_ready("web")
+        (before,) = daemon.pids("web")
+        with Visitors(daemon.address("web"), "/long", LONG, keep_alive=keep_alive) as visitors:
+            for number in range(1, 6):
+                daemon.control("reload", "web", "--waiting")
+                soon(lambda number=number: daemon.log.count("] reloaded: 2 interpreters") == number, 30, "a reload")
+                visitors.wait_served(50)
+        # Not even a connection is lost: nobody had to ask again.
+        assert (visitors.lost, visitors.cut, visitors.retried) == ([], 0, 0)
+        assert daemon.pids("web") == [before]
+
+
 def test_the_end_of_circusd_ends_the_server_in_order():
     configuration = "\n".join([socket_section("web", host="127.0.0.1", port=0), watcher("web", fd_of("web"))])
     with circusd(configuration) as daemon:
