@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::census::resident;
+
 /// How often it is looked at while nothing happens. 1 min: memory is lost by the replacement, each of which is
 /// looked at by itself; what the application gathers grows slowly.
 const LOOK: Duration = Duration::from_secs(60);
@@ -20,13 +22,14 @@ pub(super) struct Growth {
 impl Growth {
     /// From now on.
     pub(super) fn since_now(most: Option<NonZeroU64>) -> Self {
-        let look = most.map(|_| Instant::now() + LOOK);
-        match (most, resident()) {
-            (Some(_), None) => {
+        let nothing = Self { most: None, base: 0, look: None };
+        let Some(most) = most else { return nothing };
+        match resident() {
+            Some(base) => Self { most: Some(most), base, look: Some(Instant::now() + LOOK) },
+            None => {
                 tracing::warn!("--max-growth has no effect: the system does not tell this process's memory");
-                Self { most: None, base: 0, look: None }
+                nothing
             }
-            (most, base) => Self { most, base: base.unwrap_or_default(), look },
         }
     }
 
@@ -49,11 +52,4 @@ impl Growth {
         let grown = resident()?.saturating_sub(self.base);
         (grown > most).then_some(grown)
     }
-}
-
-/// Bytes of this process that are in memory.
-fn resident() -> Option<u64> {
-    let pages = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = pages.split(' ').nth(1)?.parse().ok()?;
-    Some(pages * rustix::param::page_size() as u64)
 }
