@@ -113,6 +113,31 @@ def test_it_answers_while_every_interpreter_holds_its_gil(server, tmp_path, plac
         os.close(end)
 
 
+@pytest.mark.own_gil
+def test_it_tells_how_long_threads_have_waited_for_their_gil(server, tmp_path, unix):
+    """One thread keeps the GIL in C while the other one has a request and needs it."""
+    arrived, go = tmp_path / "arrived", tmp_path / "go"
+    os.mkfifo(arrived)
+    os.mkfifo(go)
+    ends = [os.open(arrived, os.O_RDWR), os.open(go, os.O_RDWR)]
+    site = server("apps.holding_the_gil:app", "--threads", "2", "--control", unix)
+    control = Control(unix, site)
+    assert serving(control)["interpreters"][0]["gil_wait_seconds"] < 0.5
+    clients = [site.connect(), site.connect()]
+    try:
+        for client in clients:
+            client.ask("GET", f"/?arrived={arrived}&go={go}")
+        assert os.read(ends[0], 1) == b"x"
+        # One holds it, and for so long the other one has had a request in hand.
+        soon(lambda: sum(request["elapsed_seconds"] > 0.7 for request in control.current) == 2)
+    finally:
+        os.write(ends[1], b"xx")
+    assert [client.response().status for client in clients] == [200, 200]
+    for end in ends:
+        os.close(end)
+    soon(lambda: control.status["interpreters"][0]["gil_wait_seconds"] > 0.5, what=lambda: control.status)
+
+
 def test_it_answers_while_the_application_is_loaded(server, gate, unix, command):
     here = gate()
     site = server("apps.waits_on_import:app", "--control", unix, env={"GATE": here.path}, wait=False)

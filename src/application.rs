@@ -2,6 +2,8 @@
 //!
 //! Knows neither HTTP nor Python. Fakes in `tests/support` stand behind the same traits.
 
+use std::time::Duration;
+
 use crate::census::{Identity, Overdue, Thread};
 use crate::exchange::Exchange;
 
@@ -29,6 +31,9 @@ pub trait Line {
 
     /// A part of a reply was sent and the application goes on: the front end is told when it is time.
     fn offered(&mut self);
+
+    /// So long has this thread waited for its interpreter's GIL.
+    fn attached_after(&mut self, _wait: Duration) {}
 }
 
 /// How an application ended.

@@ -390,6 +390,11 @@ impl Seat {
         std::mem::replace(&mut self.closed, Closed::Undisturbed) == Closed::Interrupted
     }
 
+    /// So long has this thread waited for its interpreter's GIL.
+    pub fn attached_after(&self, wait: Duration) {
+        self.desk.waited(wait);
+    }
+
     /// A part of a reply was left for the reactor: rings when it is time.
     pub fn offered(&mut self) {
         self.ringer.served(&self.shared.bell, Instant::now());

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -68,5 +69,9 @@ impl Line for Post {
 
     fn offered(&mut self) {
         self.seat.offered();
+    }
+
+    fn attached_after(&mut self, wait: Duration) {
+        self.seat.attached_after(wait);
     }
 }
