@@ -5,12 +5,13 @@ import re
 import signal
 import socket
 import time
+from pathlib import Path
 
 import pytest
 from support.backends import MODULES, SEVERAL, why_not
 from support.process import HERE
 from support.sockets import listening
-from support.waiting import soon
+from support.waiting import soon, steady
 from support.wire import Closed, Connection, Truncated
 
 OTHERS = [name for name in MODULES if name != "interpreters"]
@@ -126,6 +127,11 @@ def test_two_servers_share_one_socket(server, backend):
 # How it stops
 
 
+def at_rest(site):
+    """Wait until its main thread sleeps: CPython sees a signal that comes just before that only when it wakes."""
+    steady(lambda: Path(f"/proc/{site.pid}/stat").read_text().rpartition(")")[2].split()[0] == "S", looks=15)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT], ids=lambda number: number.name)
 def test_a_signal_stops_it_with_status_0_and_the_post_hook_runs(server, backend, number):
     site = server(
@@ -134,6 +140,7 @@ def test_a_signal_stops_it_with_status_0_and_the_post_hook_runs(server, backend,
     assert site.out == "pre-hook: apps.anywhere:app []\n"
     with site.connect() as idle:
         assert idle.get("/hello").status == 200
+        at_rest(site)
         started = time.monotonic()
         assert site.stop(number) == 0
         assert time.monotonic() - started < 20, "an idle connection has held it"
@@ -159,6 +166,7 @@ def test_a_request_that_does_not_come_back_ends_with_status_70(server, name, gat
     with site.connect() as connection:
         connection.ask("GET", f"/wait?{here.query}")
         here.wait()
+        at_rest(site)
         assert site.stop() == 70
         with pytest.raises((Closed, Truncated, ConnectionError)):
             connection.response()

@@ -357,6 +357,7 @@ def test_promtool_finds_no_fault_with_the_metrics(server, unix, stage):
     assert (checked.returncode, checked.stderr, checked.stdout) == (0, b"", b"")
 
 
+@pytest.mark.own_gil
 def test_the_metrics_are_read_by_prometheus_own_client_and_counters_only_grow(server, unix):
     site = server("apps.hello:app", "--interpreters", "2", "--control", unix)
     control = Control(unix, site)

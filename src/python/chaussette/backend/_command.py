@@ -29,8 +29,11 @@ STOPPED, INTERNAL, USAGE, LOAD, SOCKET, STUCK = 0, 1, 2, 4, 5, 70
 #: Seconds that Python may take to end after the backend has: as behind our own front end.
 _FINALIZATION = 3.0
 
-#: Seconds that a quick stop takes at most.
-_QUICK = 1.0
+#: Seconds that a quick stop takes at most. gunicorn's worker looks once a second whether it shall end.
+_QUICK = 3.0
+
+#: The system's own: what an application would call is told in the log, with its place.
+_exit = os._exit
 
 #: Seconds beyond --graceful-timeout that a backend gets for closing its connections, before the process leaves.
 _CLOSING = 1.0
@@ -266,7 +269,7 @@ class _Watch:
             _sleep(min(left, _LOOK))
         if status == STUCK:
             _write("CRITICAL", "stopped: a thread is still in the application's code")
-        os._exit(status)
+        _exit(status)
 
 
 def _write(level: str, message: str) -> None:
@@ -290,4 +293,4 @@ def leave_at_once(status: int) -> NoReturn:
             stream.flush()
         except (AttributeError, OSError, ValueError):
             pass
-    os._exit(status)
+    _exit(status)

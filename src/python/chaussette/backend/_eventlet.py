@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import warnings
 from collections.abc import Sequence
@@ -12,6 +13,10 @@ from chaussette.backend._socket import Wake
 
 #: Green threads when nobody says: as many as come, within what descriptors a process may have.
 _MANY = 100_000
+
+
+#: Seconds between two looks at pending signals.
+_LOOK = 0.5
 
 
 class EventletBackend(Backend):
@@ -45,7 +50,9 @@ class EventletBackend(Backend):
 
         loops = [eventlet.spawn(self._serve, sock) for sock in self._sockets]
         while self._seconds is None:
-            trampoline(self._wake, read=True)
+            # A signal that comes just before the hub sleeps is seen when it wakes.
+            with contextlib.suppress(TimeoutError):
+                trampoline(self._wake, read=True, timeout=_LOOK, timeout_exc=TimeoutError)
         for loop in loops:
             # What eventlet.wsgi takes for "accept no more": it closes idle connections and waits for the others.
             eventlet.spawn(loop.throw, SystemExit)

@@ -13,6 +13,9 @@ from typing import Any
 
 from chaussette.backend import Backend, Listening, Settings
 
+#: Seconds between two looks at pending signals.
+_LOOK = 0.5
+
 
 class GeventBackend(Backend):
     """pywsgi on our sockets."""
@@ -53,8 +56,12 @@ class GeventBackend(Backend):
         servers = [self._server(sock) for sock in self._sockets]
         for server in servers:
             server.start()
+        # A signal that comes just before the loop sleeps is seen when it wakes.
+        ticks = self._hub.loop.timer(_LOOK, _LOOK, ref=False)
+        ticks.start(lambda: None)
         if self._seconds is None:
             self._asked.wait()
+        ticks.close()
         for server in servers:
             server.close()
         self._drain(self._seconds or 0.0)

@@ -43,7 +43,8 @@ class GunicornBackend(Backend):
             raise Stuck
 
     def stop(self, seconds: float) -> None:
-        self._config.set("graceful_timeout", math.ceil(seconds))
+        # At least 1: a connection whose answer is out may still be with its thread for a moment.
+        self._config.set("graceful_timeout", max(1, math.ceil(seconds)))
         self._worker.alive = False
         if self._worker.booted:
             # Its loop looks at `alive` once a second by itself.
