@@ -215,7 +215,7 @@ async fn live<W: Workplace>(
 
     let toll = tokio::select! {
         toll = supervisor.drain(deadline) => toll,
-        () = asks.hurry() => supervisor.drain(Instant::now()).await,
+        () = asks.hurry() => supervisor.drain(Instant::now() + QUICK).await,
     };
     let post = config.hooks.post.as_deref();
     let hooked = if toll.stuck > 0 && plan.home == Home::Main {
