@@ -129,7 +129,7 @@ def test_two_servers_share_one_socket(server, backend):
 
 def at_rest(site):
     """Wait until its main thread sleeps: CPython sees a signal that comes just before that only when it wakes."""
-    steady(lambda: Path(f"/proc/{site.pid}/stat").read_text().rpartition(")")[2].split()[0] == "S", looks=15)
+    assert steady(lambda: Path(f"/proc/{site.pid}/stat").read_text().rpartition(")")[2].split()[0] == "S", looks=15)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT], ids=lambda number: number.name)
