@@ -39,9 +39,11 @@ impl<L: Loader> Supervisor<L> {
         self.stop();
         self.queue.close();
         self.release();
-        let awaited = |life: &Life| {
-            let left = matches!(life.phase, Phase::Unwanted | Phase::Stuck | Phase::Abandoned);
-            !left
+        let awaited = |life: &Life| match life.phase {
+            Phase::Unwanted | Phase::Abandoned => false,
+            // It may have come back, and be about to end.
+            Phase::Stuck => life.is_idle(),
+            _ => true,
         };
         self.wait_for(awaited, deadline).await
     }
@@ -68,8 +70,9 @@ impl<L: Loader> Supervisor<L> {
         let mut toll = Toll { ended: self.state.ended, ..Toll::default() };
         for life in &self.lives {
             match life.phase {
-                Phase::Serving | Phase::Draining { .. } | Phase::Stuck => toll.stuck += 1,
-                Phase::Ending { .. } => {
+                Phase::Stuck if !life.is_idle() => toll.stuck += 1,
+                Phase::Serving | Phase::Draining { .. } => toll.stuck += 1,
+                Phase::Ending { .. } | Phase::Stuck => {
                     // Left, but nothing of a client's was lost.
                     toll.abandoned += 1;
                     tracing::warn!(

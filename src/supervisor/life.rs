@@ -53,6 +53,11 @@ impl Life {
         matches!(self.phase, Phase::Loading | Phase::Unwanted)
     }
 
+    /// None of its threads has a request in hand.
+    pub(super) fn is_idle(&self) -> bool {
+        self.handle.record.is_idle()
+    }
+
     /// When its phase has lasted too long.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.phase {
@@ -74,7 +79,7 @@ impl Life {
                 Phase::Unwanted | Phase::Stuck | Phase::Abandoned => State::Lost,
             },
             worn: self.worn,
-            hands: if self.handle.record.is_idle() { Hands::Empty } else { Hands::Full },
+            hands: if self.is_idle() { Hands::Empty } else { Hands::Full },
         }
     }
 
