@@ -1,7 +1,7 @@
 # The commands of a work tree. Each is a script in .ci/, so that a person and the CI run the same.
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test fuzz bench bench-instructions bench-flame clean
+.PHONY: help run build test test-matrix fuzz bench bench-instructions bench-flame clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name what; do printf '  make %-18s %s\n' "$$name" "$$what"; done
@@ -14,6 +14,9 @@ build: ## build the wheel for the CPython found, print its path
 
 test: ## format, lints, Rust tests without and with Python, wheel, pytest on it, the same on a free-threaded CPython
 	@exec .ci/test
+
+test-matrix: ## python_tests on each CPython in each isolation, into docs/compatibility.md: an hour (MATRIX="3.14:own-gil": a cell)
+	@exec .ci/test-matrix $(MATRIX)
 
 fuzz: ## fuzz the front end, 60 seconds a target (TIME=600 TARGET=reply make fuzz; KEEP=1: keep what reaches more)
 	@exec .ci/fuzz

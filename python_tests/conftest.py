@@ -6,47 +6,66 @@ import shutil
 import signal
 import subprocess
 import sys
-import sysconfig
 
 import pytest
+from support import isolation as isolations
 from support import tally
 from support.gates import Gate
 from support.process import HERE, Starter, command_line
 
-FREE_THREADED_BUILD = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
-
-def pytest_sessionstart(session):
+def pytest_configure(config):
     if importlib.util.find_spec("chaussette") is None:
         pytest.exit(f"chaussette is not installed for {sys.executable}: install the wheel first", returncode=3)
+    try:
+        isolations.plan()
+    except ValueError as error:
+        pytest.exit(str(error), returncode=3)
 
 
 def pytest_report_header(config):
-    build = "free-threaded" if FREE_THREADED_BUILD else "GIL"
-    left_out = "own-GIL" if FREE_THREADED_BUILD else "free-threaded"
-    return f"command: {' '.join(command_line())}; a {build} build of CPython: the {left_out} tests are left out"
+    build = "free-threaded" if isolations.FREE_THREADED_BUILD else "GIL"
+    return f"command: {' '.join(command_line())}; a {build} build of CPython; {isolations.plan().says}"
+
+
+def pytest_generate_tests(metafunc):
+    marker = metafunc.definition.get_closest_marker("isolation")
+    if marker and marker.kwargs.get("each"):
+        metafunc.parametrize("isolation", isolations.turns(*marker.args))
 
 
 def pytest_collection_modifyitems(items):
-    own_gil = pytest.mark.skip(reason="needs a build of CPython with a GIL; this one is free-threaded")
-    free_threaded = pytest.mark.skip(reason="needs a free-threaded build of CPython; this one has a GIL")
     for item in items:
-        if FREE_THREADED_BUILD and item.get_closest_marker("own_gil"):
-            item.add_marker(own_gil)
-        if not FREE_THREADED_BUILD and item.get_closest_marker("free_threaded"):
-            item.add_marker(free_threaded)
+        marker = item.get_closest_marker("isolation")
+        if marker and not isolations.plan().has(marker.args):
+            why = f": {marker.kwargs['reason']}" if "reason" in marker.kwargs else ""
+            item.add_marker(pytest.mark.skip(reason=f"for isolation {', '.join(marker.args)}{why}"))
 
 
 def pytest_terminal_summary(terminalreporter):
     reports = [report for kind in ("passed", "failed", "error") for report in terminalreporter.stats.get(kind, [])]
-    for line in tally.lines(reports, "threads" if FREE_THREADED_BUILD else "interpreters"):
+    for line in tally.lines(reports, "threads" if isolations.FREE_THREADED_BUILD else "interpreters"):
         terminalreporter.write_line(line)
 
 
+def option_for(node):
+    marker = node.get_closest_marker("isolation")
+    return isolations.plan().of(*(marker.args if marker else ()))
+
+
 @pytest.fixture
-def server(tmp_path):
+def isolation(request):
+    """Where the servers of the test have its application, unless the test chooses; None: where `auto` has it.
+
+    A test whose marker says `each=True` has one after another.
+    """
+    return option_for(request.node)
+
+
+@pytest.fixture
+def server(tmp_path, isolation):
     """A function that starts servers; at the end each must obey SIGTERM, exit 0 and leave nothing behind."""
-    starter = Starter(tmp_path)
+    starter = Starter(tmp_path, isolation)
     try:
         yield starter
     finally:
@@ -54,9 +73,9 @@ def server(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def module_server(tmp_path_factory):
+def module_server(request, tmp_path_factory):
     """As `server`, for the tests of one module that share a server."""
-    starter = Starter(tmp_path_factory.mktemp("module"))
+    starter = Starter(tmp_path_factory.mktemp("module"), option_for(request.node))
     try:
         yield starter
     finally:

@@ -4,6 +4,7 @@ import re
 import time
 
 import pytest
+from support.isolation import EVERYWHERE
 
 FORMS = [
     ("apps.forms:app", "function"),
@@ -19,9 +20,9 @@ FORMS = [
 
 
 @pytest.mark.parametrize(("spec", "answer"), FORMS, ids=[spec for spec, _ in FORMS])
-@pytest.mark.parametrize("isolation", ["auto", "main"])
-def test_an_application_is_found_by_its_spec(server, spec, answer, isolation):
-    assert server(spec, "--isolation", isolation).get().json() == answer
+@EVERYWHERE
+def test_an_application_is_found_by_its_spec(server, spec, answer):
+    assert server(spec).get().json() == answer
 
 
 def test_the_default_application_says_hello(server):
@@ -35,9 +36,9 @@ def test_hello_app_of_chaussette_1_can_be_named(server, spec):
     assert server(spec).get().body == b"hello world"
 
 
-@pytest.mark.parametrize("isolation", ["auto", "main"])
-def test_a_factory_is_called_once_in_each_interpreter(server, isolation):
-    site = server("apps.forms:make_app", "--factory", "--isolation", isolation, "--interpreters", "2")
+@EVERYWHERE
+def test_a_factory_is_called_once_in_each_interpreter(server):
+    site = server("apps.forms:make_app", "--factory", "--interpreters", "2")
     assert {site.get().json() for _ in range(10)} == {"factory, called 1 time"}
 
 
@@ -86,7 +87,7 @@ UNLOADABLE = [
 
 
 @pytest.mark.parametrize(("spec", "said"), UNLOADABLE, ids=[spec for spec, _ in UNLOADABLE])
-@pytest.mark.parametrize("isolation", ["auto", "main"])
+@EVERYWHERE
 def test_an_application_that_cannot_be_loaded_ends_the_start_with_status_4(command, spec, said, isolation):
     started = time.monotonic()
     done = command("--port", "0", "--interpreters", "2", "--isolation", isolation, spec)
@@ -117,7 +118,7 @@ def test_a_syntax_error_is_shown_where_it_is(command, tmp_path):
     ("spec", "said"),
     [("apps.forms:make_error", "the factory failed on purpose"), ("apps.forms:make_nothing", "(?i)not callable")],
 )
-@pytest.mark.parametrize("isolation", ["auto", "main"])
+@EVERYWHERE
 def test_a_factory_that_fails_ends_the_start_with_status_4(command, spec, said, isolation):
     done = command("--port", "0", "--factory", "--isolation", isolation, spec)
     assert done.returncode == 4, done.stderr

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.control import Control
+from support.isolation import REPLACEABLE, SEVERAL
 from support.sockets import listening
 from support.waiting import soon
 from support.wire import Connection
@@ -87,7 +88,7 @@ def test_it_tells_which_request_is_in_python_and_which_waits(server, gate, unix)
     assert control.status["totals"]["queue_seconds"] > 0
 
 
-@pytest.mark.own_gil
+@REPLACEABLE
 def test_it_answers_while_every_interpreter_holds_its_gil(server, tmp_path, place):
     arrived, go = tmp_path / "arrived", tmp_path / "go"
     os.mkfifo(arrived)
@@ -113,7 +114,7 @@ def test_it_answers_while_every_interpreter_holds_its_gil(server, tmp_path, plac
         os.close(end)
 
 
-@pytest.mark.own_gil
+@pytest.mark.isolation("own-gil", reason="it is the GIL of an interpreter of this process that is meant")
 def test_it_tells_how_long_threads_have_waited_for_their_gil(server, tmp_path, unix):
     """One thread keeps the GIL in C while the other one has a request and needs it."""
     arrived, go = tmp_path / "arrived", tmp_path / "go"
@@ -206,7 +207,7 @@ def test_a_stop_is_graceful_and_removes_the_socket(server, gate, tmp_path, unix)
     assert "control socket: Stop: accepted" in site.log
 
 
-@pytest.mark.own_gil
+@REPLACEABLE
 def test_a_reload_is_begun_and_told_to_its_end(server, unix):
     site = server("apps.hello:app", "--interpreters", "2", "--control", unix)
     control = Control(unix, site)
@@ -220,7 +221,7 @@ def test_a_reload_is_begun_and_told_to_its_end(server, unix):
     assert control.metrics()["chaussette_reloads_total", ()] == 1
 
 
-@pytest.mark.own_gil
+@REPLACEABLE
 def test_interpreters_are_added_and_ended_within_the_limits(server, unix):
     site = server("apps.hello:app", "--min-interpreters", "1", "--max-interpreters", "3", "--control", unix)
     control = Control(unix, site)
@@ -357,7 +358,7 @@ def test_promtool_finds_no_fault_with_the_metrics(server, unix, stage):
     assert (checked.returncode, checked.stderr, checked.stdout) == (0, b"", b"")
 
 
-@pytest.mark.own_gil
+@SEVERAL
 def test_the_metrics_are_read_by_prometheus_own_client_and_counters_only_grow(server, unix):
     site = server("apps.hello:app", "--interpreters", "2", "--control", unix)
     control = Control(unix, site)

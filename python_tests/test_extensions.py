@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-pytestmark = pytest.mark.own_gil
+pytestmark = pytest.mark.isolation("own-gil", reason="extensions refuse nothing else")
 
 EXTENSION = r"numpy\._core\._multiarray_umath"
 
@@ -15,7 +15,7 @@ def numpy_is_there():
 
 
 def test_auto_falls_back_to_the_main_interpreter_and_names_the_extension(server):
-    site = server("apps.needs_numpy:app", "--interpreters", "2", "--threads", "2")
+    site = server("apps.needs_numpy:app", "--isolation", "auto", "--interpreters", "2", "--threads", "2")
     assert site.get().json() == {"sum": 45, "interpreter": 0}
     lines = [line for line in site.log.splitlines() if re.search(EXTENSION, line)]
     assert len(lines) == 1, site.log
@@ -28,7 +28,7 @@ def test_auto_falls_back_for_an_extension_that_cpython_names_by_the_last_part_on
     # Single-phase initialization inside a package: "module _psutil_linux does not support …".
     pytest.importorskip("psutil", reason="psutil, which Circus needs, is not installed")
     (tmp_path / "needs_psutil.py").write_text("import psutil\nfrom chaussette.util import hello_app as app\n")
-    site = server("needs_psutil:app", "--interpreters", "2", cwd=tmp_path)
+    site = server("needs_psutil:app", "--isolation", "auto", "--interpreters", "2", cwd=tmp_path)
     assert site.get().status == 200
     site.wait_for_log(r"\[WARNING\] extension module psutil\._psutil\w+ refuses .*main interpreter")
 

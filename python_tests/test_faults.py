@@ -15,6 +15,7 @@ from signal import SIGHUP, SIGTTIN, SIGTTOU
 import pytest
 from apps.faulty import BODY
 from support.control import Control
+from support.isolation import REPLACEABLE
 from support.waiting import soon, steady
 from support.wire import Closed, Connection, Truncated
 
@@ -132,7 +133,7 @@ class Faults:
         self.control.post(f"/interpreters?n={self.random.randrange(1, 5)}")
 
 
-@pytest.mark.own_gil
+@REPLACEABLE
 @pytest.mark.timeout(SECONDS + 240)
 def test_faults_at_random_cost_no_answer_and_leave_nothing_behind(server, tmp_path, record_property):
     broken, control_path = tmp_path / "broken", tmp_path / "control"

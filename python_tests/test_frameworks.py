@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.isolation import EVERYWHERE, SEVERAL, turns
 from support.process import HERE
 
 EXAMPLES = HERE.parent / "examples"
-ISOLATIONS = [pytest.param("own-gil", marks=pytest.mark.own_gil), "main"]
 
 
-@pytest.fixture(scope="module", params=ISOLATIONS)
+@pytest.fixture(scope="module", params=turns())
 def flask_site(request, module_server):
     pytest.importorskip("flask", reason="Flask is not installed")
     return module_server("apps.flask_app:app", "--isolation", request.param, "--interpreters", "2", "--threads", "2")
@@ -63,21 +63,21 @@ def test_flask_answers_errors_itself(flask_site):
     flask_site.wait_for_log("RuntimeError: Flask's own error page", mark)
 
 
-@pytest.mark.parametrize("isolation", ISOLATIONS)
+@EVERYWHERE
 def test_django_serves_its_models_from_each_interpreter(server, isolation, tmp_path):
     pytest.importorskip("django", reason="Django is not installed")
     # One after another: the migration of each interpreter works on the same sqlite file.
     database = {"DATABASE": str(tmp_path / "database.sqlite3")}
-    first = server("apps.django_app:app", "--isolation", isolation, env=database)
+    first = server("apps.django_app:app", env=database)
     assert first.get("/?name=%26").text == "hello &amp;"
     assert first.request("POST", "/groups", [("Content-Type", "application/x-www-form-urlencoded")], b"name=a").json()
     assert first.stop() == 0
-    site = server("apps.django_app:app", "--isolation", isolation, "--interpreters", "2", env=database)
+    site = server("apps.django_app:app", "--interpreters", "2", env=database)
     with site.connect() as connection:
         answers = [connection.get("/groups").json() for _ in range(20)]
     assert {tuple(answer["groups"]) for answer in answers} == {("a",)}
     assert site.get("/stream").text.splitlines()[-1] == "line 99"
-    assert {answer["interpreter"] for answer in answers} == ({0} if isolation == "main" else {0, 1})
+    assert {answer["interpreter"] for answer in answers} == ({0, 1} if isolation in SEVERAL.args else {0})
 
 
 def copy_of_example(name, to):
@@ -98,14 +98,14 @@ def spec_of(folder):
     raise AssertionError(f"no application in {folder}")
 
 
-@pytest.mark.own_gil
+@EVERYWHERE
 @pytest.mark.parametrize("name", ["hello", "flask", "django"])
-def test_the_shipped_example_runs_in_own_gil_interpreters(server, name, tmp_path):
+def test_the_shipped_example_runs(server, name, tmp_path):
     folder = copy_of_example(name, tmp_path)
     if name != "hello":
         pytest.importorskip(name, reason=f"{name} is not installed")
     if name == "django":
         subprocess.run([sys.executable, "manage.py", "migrate", "-v", "0"], cwd=folder, check=True)
-    site = server(spec_of(folder), "--isolation", "own-gil", "--interpreters", "2", cwd=folder)
+    site = server(spec_of(folder), "--interpreters", "2", cwd=folder)
     for _ in range(4):
         assert site.get("/", [("Host", "localhost")]).status < 400

@@ -2,7 +2,7 @@
 
 import pytest
 
-pytestmark = pytest.mark.free_threaded
+pytestmark = pytest.mark.isolation("free-threaded", reason="threads of one interpreter that run at once")
 
 
 def test_the_same_command_line_gives_threads_of_one_interpreter(server, gate):

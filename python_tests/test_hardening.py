@@ -4,18 +4,17 @@ import random
 import threading
 
 import pytest
+from support.isolation import EVERYWHERE, turns
 from support.process import Server
 from support.wire import Closed, Connection, Truncated, message
 
-ISOLATIONS = [pytest.param("own-gil", marks=pytest.mark.own_gil), "main"]
 
-
-@pytest.fixture(params=ISOLATIONS)
+@pytest.fixture(params=turns())
 def keeping(request, server):
     return server("apps.keeping:app", "--isolation", request.param)
 
 
-@pytest.fixture(params=ISOLATIONS)
+@pytest.fixture(params=turns())
 def hostile(request, server):
     return server("apps.hostile:app", "--isolation", request.param)
 
@@ -81,7 +80,7 @@ def test_recursion_in_c_is_an_exception_and_not_the_end(hostile):
     assert hostile.get("/deep_in_c").json() == ["RecursionError", "RecursionError"]
 
 
-@pytest.mark.own_gil
+@pytest.mark.isolation("own-gil", reason="elsewhere it is not refused")
 def test_fork_is_refused_in_own_gil_interpreters(server):
     """CPython kills the child of a fork in, or beside, a sub-interpreter."""
     site = server("apps.hostile:app", "--isolation", "own-gil")
@@ -172,16 +171,10 @@ class Guest(threading.Thread):
         assert connection.get("/raises").status == 500
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        pytest.param(["--interpreters", "3", "--threads", "2"], marks=pytest.mark.own_gil),
-        ["--isolation", "main", "--threads", "4"],
-    ],
-    ids=["interpreters", "main"],
-)
-def test_a_crowd_of_polite_and_rude_clients_is_served_and_leaves_nothing(server, options):
-    site = server("apps.references:app", *options, "--keep-alive", "5", "--header-timeout", "2", "--body-timeout", "2")
+@EVERYWHERE
+def test_a_crowd_of_polite_and_rude_clients_is_served_and_leaves_nothing(server):
+    short = ["--keep-alive", "5", "--header-timeout", "2", "--body-timeout", "2"]
+    site = server("apps.references:app", "--interpreters", "3", "--threads", "2", *short)
     guests = [Guest(site, seed, 40) for seed in range(8)]
     for guest in guests:
         guest.start()

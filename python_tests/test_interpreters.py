@@ -8,7 +8,7 @@ import pytest
 from support.process import session_members
 from support.waiting import soon
 
-pytestmark = pytest.mark.own_gil
+pytestmark = pytest.mark.isolation("own-gil", reason="it is sub-interpreters that are meant")
 
 
 def seen_settings(site, count):

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 from apps.leaving import ROWS
+from support.isolation import EVERYWHERE, turns
 from support.wire import Closed, Truncated
 from test_threads_and_processes import table
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "operations.md"
 
-ISOLATIONS = [pytest.param("own-gil", marks=pytest.mark.own_gil), "main"]
+#: Where the process that ends is the server.
+SAME_PROCESS = ("own-gil", "free-threaded", "main")
+IN_EACH = pytest.mark.isolation(*SAME_PROCESS, each=True, reason="a worker process ends without its server")
 
 SURVIVED = [name for name, row in ROWS.items() if row.ends is None]
 ENDING = [name for name, row in ROWS.items() if row.ends is not None]
@@ -26,7 +29,7 @@ AFTER = {
 }
 
 
-@pytest.fixture(scope="module", params=ISOLATIONS)
+@pytest.fixture(scope="module", params=turns())
 def site(request, module_server):
     return module_server("apps.leaving:app", "--isolation", request.param)
 
@@ -50,7 +53,7 @@ def test_what_ends_a_program_ends_one_request(site, name, where):
     assert site.get("/").json() == {"well": True}
 
 
-@pytest.mark.parametrize("isolation", ISOLATIONS)
+@EVERYWHERE
 @pytest.mark.parametrize("name", SURVIVED)
 def test_what_ends_a_program_is_a_load_that_failed(command, name, isolation):
     done = command("--fd", "-1", "--port", "0", "--isolation", isolation, "apps.leaving:app", name)
@@ -62,11 +65,11 @@ def test_what_ends_a_program_is_a_load_that_failed(command, name, isolation):
     assert len(re.findall(r"\[CRITICAL\]", done.stderr)) == 1
 
 
-@pytest.mark.parametrize("isolation", ISOLATIONS)
+@IN_EACH
 @pytest.mark.parametrize("name", ENDING)
-def test_what_ends_the_process_says_so_once_if_it_can(server, name, isolation):
+def test_what_ends_the_process_says_so_once_if_it_can(server, name):
     row = ROWS[name]
-    site = server("apps.leaving:app", "--isolation", isolation, "--interpreters", "2").expect(row.ends)
+    site = server("apps.leaving:app", "--interpreters", "2").expect(row.ends)
     assert seen(site, f"/{name}/call") == ("fine" if row.ends == 0 else "aborted")
     assert site.wait() == row.ends
     if row.says:
@@ -77,7 +80,7 @@ def test_what_ends_the_process_says_so_once_if_it_can(server, name, isolation):
             assert re.search(rf"\[CRITICAL\] interpreter \d+: .*{where}", lines[0])
 
 
-@pytest.mark.parametrize("isolation", ISOLATIONS)
+@IN_EACH
 @pytest.mark.parametrize("name", ENDING)
 def test_what_ends_the_process_ends_it_while_it_loads(command, name, isolation):
     done = command("--fd", "-1", "--port", "0", "--isolation", isolation, "apps.leaving:app", name)
@@ -87,9 +90,9 @@ def test_what_ends_the_process_ends_it_while_it_loads(command, name, isolation):
         assert (row.says or "") in done.stderr
 
 
-@pytest.mark.parametrize("isolation", ISOLATIONS)
-def test_faulthandler_tells_where_a_request_crashed(server, isolation):
-    site = server("apps.leaving:app", "--isolation", isolation, env={"PYTHONFAULTHANDLER": "1"})
+@IN_EACH
+def test_faulthandler_tells_where_a_request_crashed(server):
+    site = server("apps.leaving:app", env={"PYTHONFAULTHANDLER": "1"})
     site.expect(-signal.SIGSEGV).crashes = True
     assert seen(site, "/crash/call") == "aborted"
     assert site.wait() == -signal.SIGSEGV

@@ -19,7 +19,7 @@ def lines(site):
 
 
 def test_a_start_says_four_lines_in_their_order(server):
-    site = server("apps.hello:app", "--interpreters", "2", "--isolation", "main")
+    site = server("apps.hello:app", "--interpreters", "2")
     expected = [
         r"Application is <function app at 0x[0-9a-f]+>",
         rf"Serving on fd://{site.fd}",
@@ -32,7 +32,7 @@ def test_a_start_says_four_lines_in_their_order(server):
         assert re.match(LINE % (site.pid, "INFO", text), line), line
 
 
-@pytest.mark.own_gil
+@pytest.mark.isolation("own-gil", reason="the line names it")
 @pytest.mark.parametrize(
     ("options", "using", "ready"),
     [

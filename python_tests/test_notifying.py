@@ -5,6 +5,7 @@ from signal import SIGHUP
 
 import pytest
 from support.code import Code, reload
+from support.isolation import REPLACEABLE
 from support.waiting import soon
 
 
@@ -35,7 +36,7 @@ def test_ready_and_stopping_are_told(server, manager):
     assert "STOPPING=1" in manager()
 
 
-@pytest.mark.own_gil
+@REPLACEABLE
 def test_a_reload_is_told_with_its_time_and_ends_ready(server, manager, tmp_path):
     code = Code(tmp_path / "code")
     site = server("changing:app", *code.options, env=manager.environment)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.isolation import EVERYWHERE
 from support.process import HERE, Server
 
 pytest.importorskip("paste.deploy", reason="PasteDeploy is not installed")
@@ -81,9 +82,9 @@ def pserve(tmp_path):
 PATHS = {"PYTHONPATH": str(HERE)}
 
 
-@pytest.mark.parametrize("isolation", ["auto", "main"])
-def test_the_logging_configuration_of_the_file_holds_in_each_interpreter(server, ini, tmp_path, isolation):
-    site = server(f"paste:{ini(LOGGING)}", "--interpreters", "2", "--isolation", isolation)
+@EVERYWHERE
+def test_the_logging_configuration_of_the_file_holds_in_each_interpreter(server, ini, tmp_path):
+    site = server(f"paste:{ini(LOGGING)}", "--interpreters", "2")
     seen = {site.get().json()["interpreter"] for _ in range(20)}
     lines = (tmp_path / "site.log").read_text().splitlines()
     assert len(lines) == 20

@@ -20,6 +20,7 @@ from chaussette.server import make_server
 from chaussette.testing import ServerFailed, serve
 from chaussette.util import ImportStringError, configure_logger, create_socket, hello_app, import_string
 from support.backends import MODULES, why_not
+from support.isolation import SEVERAL
 from support.process import HERE
 from support.sockets import inheritable, listening
 from support.waiting import soon
@@ -103,7 +104,7 @@ def test_a_program_serves_on_a_descriptor_that_stays_its_own():
             assert get(made.getsockname()).body == b"hello world"
 
 
-@pytest.mark.own_gil
+@pytest.mark.isolation("own-gil", reason="make_server chooses by itself")
 def test_an_import_string_is_loaded_in_interpreters_of_its_own():
     code = (
         "import sys, threading, urllib.request\n"
@@ -312,7 +313,7 @@ def test_configure_logger_writes_the_lines_of_1_3(tmp_path):
     assert len(line.splitlines()) == 1
 
 
-@pytest.mark.own_gil
+@SEVERAL
 def test_an_application_may_ask_for_its_interpreter(server):
     site = server("apps.anywhere:numbers", "--interpreters", "2")
     assert {tuple(site.get().json()) for _ in range(40)} <= {(0, 0), (1, 1)}

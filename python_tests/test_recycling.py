@@ -5,10 +5,11 @@ from signal import SIGHUP, SIGTTIN, SIGTTOU
 
 import pytest
 from support.code import Code, version
+from support.isolation import REPLACEABLE
 from support.load import Load
 from support.waiting import soon
 
-pytestmark = pytest.mark.own_gil
+pytestmark = REPLACEABLE
 
 
 @pytest.fixture

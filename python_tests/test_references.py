@@ -1,6 +1,7 @@
 """No request leaves an object or a reference behind, in any interpreter, whatever way it was answered."""
 
 import pytest
+from support.isolation import SEVERAL, turns
 from support.wire import Closed, Truncated, message
 
 PLAIN = [("X-One", "1"), ("X-Two", "two"), ("Cookie", "a=b"), ("Accept", "*/*")]
@@ -79,10 +80,9 @@ def assert_nil(before, after, requests):
             assert grown <= 5, f"interpreter {number}: {grown} references to {name} after {requests} requests"
 
 
-@pytest.fixture(scope="module", params=[pytest.param(("own-gil", 1), marks=pytest.mark.own_gil), ("main", 1)], ids=str)
+@pytest.fixture(scope="module", params=turns())
 def site(request, module_server):
-    isolation, count = request.param
-    site = module_server("apps.references:app", "--isolation", isolation, "--interpreters", count)
+    site = module_server("apps.references:app", "--isolation", request.param)
     ask(site, KINDS["plain"], BURST)
     return site
 
@@ -118,7 +118,7 @@ def test_clients_that_leave_leave_nothing_behind(site):
     assert_nil(before, after, 5500)
 
 
-@pytest.mark.own_gil
+@SEVERAL
 def test_ten_thousand_requests_leave_nothing_behind_in_each_of_two_interpreters(server):
     site = server("apps.references:app", "--interpreters", "2", "--threads", "2")
     for kind in ("generated", "plain"):
@@ -127,7 +127,7 @@ def test_ten_thousand_requests_leave_nothing_behind_in_each_of_two_interpreters(
     assert_nil(before, after, 10_000)
 
 
-@pytest.mark.own_gil
+@pytest.mark.isolation("own-gil", reason="it is the memory of one process that is measured")
 def test_the_memory_of_the_process_stays_flat(server):
     """20,000 requests of all kinds after a warm-up: less than 64 bytes a request, which is noise of the allocator."""
     site = server("apps.references:app", "--interpreters", "2")

@@ -5,6 +5,7 @@ import re
 import sys
 
 import pytest
+from support.isolation import EVERYWHERE, REPLACEABLE
 from support.waiting import soon
 
 #: Seconds for a save to be answered: it takes one import and 0.1 s, and machines are busy.
@@ -23,8 +24,6 @@ def app(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [{module}.text().encode()]
 """
-
-ISOLATIONS = [pytest.param("own-gil", marks=pytest.mark.own_gil), "main"]
 
 
 class Site:
@@ -73,10 +72,10 @@ def folder(server, tmp_path):
 
 
 @pytest.mark.parametrize("option", ["--reload", "--use-reloader"])
-@pytest.mark.parametrize("isolation", ISOLATIONS)
-def test_a_saved_file_brings_the_new_answer(folder, isolation, option):
+@EVERYWHERE
+def test_a_saved_file_brings_the_new_answer(folder, option):
     folder.save("site_app.py", PLAIN.format(text="one"))
-    site = folder.start(option, "--isolation", isolation)
+    site = folder.start(option)
     assert site.get().text == "one"
     for text in ("two", "three", "four"):
         mark = site.mark()
@@ -86,7 +85,7 @@ def test_a_saved_file_brings_the_new_answer(folder, isolation, option):
     assert site.running
 
 
-@pytest.mark.own_gil
+@REPLACEABLE
 @pytest.mark.parametrize("by", ["write", "rename", "backup"])
 def test_however_an_editor_saves(folder, by):
     folder.save("site_app.py", PLAIN.format(text="one"))
@@ -96,20 +95,20 @@ def test_however_an_editor_saves(folder, by):
         folder.answers(text)
 
 
-@pytest.mark.parametrize("isolation", ISOLATIONS)
-def test_modules_that_the_application_imports_are_watched_wherever_they_are(folder, tmp_path, isolation):
+@EVERYWHERE
+def test_modules_that_the_application_imports_are_watched_wherever_they_are(folder, tmp_path):
     library = tmp_path / "library"
     (library / "deep" / "er").mkdir(parents=True)
     (library / "deep" / "er" / "part.py").write_text("def text(): return 'one'\n")
     folder.save("site_app.py", OTHER.format(module="deep.er.part"))
-    folder.start("--reload", "--isolation", isolation, "--python-path", library)
+    folder.start("--reload", "--python-path", library)
     folder.answers("one")
     (library / "deep" / "er" / "part.py").write_text("def text(): return 'two'\n")
     folder.answers("two")
 
 
-@pytest.mark.parametrize("isolation", ISOLATIONS)
-def test_a_module_that_a_request_imports_is_watched_too(folder, tmp_path, isolation):
+@EVERYWHERE
+def test_a_module_that_a_request_imports_is_watched_too(folder, tmp_path):
     """As Django imports views: no load knows of them."""
     (tmp_path / "views").mkdir()
     (tmp_path / "views" / "late_views.py").write_text("def text(): return 'one'\n")
@@ -119,13 +118,13 @@ def test_a_module_that_a_request_imports_is_watched_too(folder, tmp_path, isolat
         .replace("\nimport late_views", "")
         .replace("    start", "    import late_views\n    start"),
     )
-    site = folder.start("--reload", "--isolation", isolation, "--python-path", tmp_path / "views")
+    site = folder.start("--reload", "--python-path", tmp_path / "views")
     assert site.get().text == "one"
     (tmp_path / "views" / "late_views.py").write_text("def text(): return 'two'\n")
     folder.answers("two")
 
 
-@pytest.mark.own_gil
+@REPLACEABLE
 def test_a_syntax_error_is_shown_and_the_old_code_goes_on(folder):
     folder.save("site_app.py", OTHER.format(module="part"))
     folder.save("part.py", "def text(): return 'one'\n")
@@ -140,7 +139,7 @@ def test_a_syntax_error_is_shown_and_the_old_code_goes_on(folder):
     assert site.running
 
 
-@pytest.mark.parametrize("isolation", ISOLATIONS)
+@EVERYWHERE
 @pytest.mark.parametrize(
     ("broken", "shown"),
     [
@@ -152,10 +151,10 @@ def test_a_syntax_error_is_shown_and_the_old_code_goes_on(folder):
     ],
     ids=["syntax", "import", "raises", "exits", "empty"],
 )
-def test_an_application_that_is_broken_at_the_start_is_waited_for(folder, isolation, broken, shown):
+def test_an_application_that_is_broken_at_the_start_is_waited_for(folder, broken, shown):
     """Its report is the answer until a save mends it."""
     folder.save("site_app.py", broken)
-    site = folder.start("--reload", "--isolation", isolation, wait=False)
+    site = folder.start("--reload", wait=False)
     site.wait_for_log(r"--reload: this report is the answer")
     answer = site.get()
     assert (answer.status, answer["Content-Type"]) == (500, "text/plain; charset=utf-8")
@@ -196,8 +195,8 @@ def test_without_the_option_a_broken_application_ends_the_process_and_nothing_is
     assert site.get().text == "one"
 
 
-@pytest.mark.parametrize("isolation", ISOLATIONS)
-def test_further_files_are_named_by_patterns(folder, isolation):
+@EVERYWHERE
+def test_further_files_are_named_by_patterns(folder):
     reads = (
         OTHER.format(module="part")
         .replace("import part", "text = open('templates/a/page.html').read()")
@@ -205,7 +204,7 @@ def test_further_files_are_named_by_patterns(folder, isolation):
     )
     folder.save("site_app.py", reads)
     folder.save("templates/a/page.html", "one")
-    site = folder.start("--reload", "--isolation", isolation, "--reload-include", "templates/**/*.html")
+    site = folder.start("--reload", "--reload-include", "templates/**/*.html")
     assert site.get().text == "one"
     folder.save("templates/a/page.html", "two")
     folder.answers("two")
@@ -224,11 +223,12 @@ def test_patterns_without_reload_are_told_to_be_useless(server):
     site.wait_for_log(r"--reload-include has no effect without --reload")
 
 
+@pytest.mark.isolation("main", reason="elsewhere the process need not begin anew")
 def test_a_reload_in_the_main_interpreter_keeps_the_process_and_its_sockets(folder):
     """It begins anew in its place: same process, same address, same environment and folder as at its start."""
     app = PLAIN + "\nimport os\nos.environ['ADDED'] = 'by the application'\nos.chdir('/')\n"
     folder.save("site_app.py", app.format(text="one"))
-    site = folder.start("--reload", "--isolation", "main", "--port", "0", listen=None)
+    site = folder.start("--reload", "--port", "0", listen=None)
     port = int(re.search(r"Serving on localhost:(\d+)", site.log).group(1))
     site.address = ("127.0.0.1", port)
     assert site.get().text == "one"

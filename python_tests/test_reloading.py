@@ -6,10 +6,11 @@ from signal import SIGHUP, SIGTERM
 
 import pytest
 from support.code import Code, reload, version
+from support.isolation import REPLACEABLE
 from support.load import Load
 from support.waiting import soon, steady
 
-pytestmark = pytest.mark.own_gil
+pytestmark = REPLACEABLE
 
 #: What an import can do to its interpreter, and what the log then says.
 BROKEN = {
@@ -167,10 +168,10 @@ def test_each_interpreter_that_lives_has_a_place_of_its_own(server, code):
         assert {int(site.get()["X-Place"]) for _ in range(8)} <= {0, 1, 2}
 
 
-@pytest.mark.parametrize("number", [SIGHUP])
-def test_the_main_interpreter_cannot_be_replaced_and_it_is_said(server, code, number):
-    site = server("changing:app", "--isolation", "main", "--max-requests", "1", *code.options)
-    site.signal(number)
+@pytest.mark.isolation("main", "free-threaded", each=True, reason="elsewhere it is obeyed")
+def test_the_main_interpreter_cannot_be_replaced_and_it_is_said(server, code):
+    site = server("changing:app", "--max-requests", "1", *code.options)
+    site.signal(SIGHUP)
     site.wait_for_log(r"\[ERROR\] cannot obey the signal: the application lives in the main interpreter, .* restart")
     assert {version(site) for _ in range(5)} == {"1"}
 

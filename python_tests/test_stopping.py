@@ -4,14 +4,15 @@ import time
 from signal import SIGINT, SIGQUIT, SIGTERM, SIGUSR2
 
 import pytest
+from support.isolation import EVERYWHERE, REPLACEABLE, SEVERAL
 from support.waiting import soon
 from support.wire import Closed, Connection
 
 
 @pytest.mark.parametrize("number", [SIGTERM, SIGINT, SIGQUIT])
-@pytest.mark.parametrize("options", [["--interpreters", "2"], ["--isolation", "main"]], ids=["auto", "main"])
-def test_an_idle_server_ends_at_once_with_status_0(server, number, options):
-    site = server("apps.hello:app", *options)
+@EVERYWHERE
+def test_an_idle_server_ends_at_once_with_status_0(server, number):
+    site = server("apps.hello:app", "--interpreters", "2")
     site.get()
     began = time.monotonic()
     assert site.stop(number) == 0
@@ -129,10 +130,10 @@ def test_a_second_signal_or_quit_does_not_wait_for_requests(server, gate, number
         assert time.monotonic() - began < 5
 
 
-@pytest.mark.parametrize("isolation", [pytest.param("own-gil", marks=pytest.mark.own_gil), "main"])
-def test_a_stuck_request_does_not_outlive_the_graceful_timeout(server, gate, isolation):
+@EVERYWHERE
+def test_a_stuck_request_does_not_outlive_the_graceful_timeout(server, gate):
     here = gate()
-    site = server("apps.waiting:app", "--graceful-timeout", "2", "--isolation", isolation).expect(70)
+    site = server("apps.waiting:app", "--graceful-timeout", "2").expect(70)
     with site.connect() as connection:
         connection.ask("GET", f"/wait?{here.query}")
         here.wait()
@@ -143,7 +144,7 @@ def test_a_stuck_request_does_not_outlive_the_graceful_timeout(server, gate, iso
             connection.response()
 
 
-@pytest.mark.own_gil
+@SEVERAL
 def test_a_stuck_interpreter_does_not_keep_the_others_from_ending_in_order(server, gate):
     here = gate()
     site = server("apps.waiting:app", "--graceful-timeout", "2", "--interpreters", "3").expect(70)
@@ -167,10 +168,10 @@ def test_a_client_that_does_not_read_does_not_hold_up_the_end(server):
 # What the application has started
 
 
-@pytest.mark.parametrize("isolation", [pytest.param("own-gil", marks=pytest.mark.own_gil), "main"])
+@EVERYWHERE
 def test_atexit_handlers_run_and_what_was_printed_is_flushed(server, isolation):
-    count = 2 if isolation == "own-gil" else 1
-    site = server("apps.ending:app", "--interpreters", str(count), "--isolation", isolation)
+    count = 2 if isolation in REPLACEABLE.args else 1
+    site = server("apps.ending:app", "--interpreters", str(count))
     seen = set()
     with site.connect() as connection:
         while len(seen) < count:
@@ -182,9 +183,9 @@ def test_atexit_handlers_run_and_what_was_printed_is_flushed(server, isolation):
 
 
 @pytest.mark.parametrize("path", ["daemon", "daemon_busy", "daemon_printing"])
-@pytest.mark.parametrize("isolation", [pytest.param("own-gil", marks=pytest.mark.own_gil), "main"])
-def test_a_daemon_thread_that_is_alive_at_the_end_never_aborts_the_process(server, path, isolation):
-    site = server("apps.threads_left:app", "--interpreters", "2", "--isolation", isolation)
+@EVERYWHERE
+def test_a_daemon_thread_that_is_alive_at_the_end_never_aborts_the_process(server, path):
+    site = server("apps.threads_left:app", "--interpreters", "2")
     for _ in range(4):
         assert site.get(f"/{path}").status == 200
     began = time.monotonic()
@@ -193,10 +194,10 @@ def test_a_daemon_thread_that_is_alive_at_the_end_never_aborts_the_process(serve
     assert "printed, and not flushed by the application\n" in site.out
 
 
-@pytest.mark.parametrize("isolation", [pytest.param("own-gil", marks=pytest.mark.own_gil), "main"])
-def test_a_thread_that_never_ends_does_not_outlive_the_graceful_timeout(server, isolation):
+@EVERYWHERE
+def test_a_thread_that_never_ends_does_not_outlive_the_graceful_timeout(server):
     """CPython would join a thread that is not daemonic, for ever."""
-    site = server("apps.threads_left:app", "--graceful-timeout", "2", "--isolation", isolation).expect(0, 70)
+    site = server("apps.threads_left:app", "--graceful-timeout", "2").expect(0, 70)
     assert site.get("/endless").status == 200
     began = time.monotonic()
     assert site.stop(deadline=15) in (0, 70)
@@ -204,18 +205,18 @@ def test_a_thread_that_never_ends_does_not_outlive_the_graceful_timeout(server, 
     assert "printed, and not flushed by the application\n" in site.out
 
 
-@pytest.mark.parametrize("isolation", [pytest.param("own-gil", marks=pytest.mark.own_gil), "main"])
-def test_a_thread_that_is_about_to_end_is_waited_for(server, isolation):
+@EVERYWHERE
+def test_a_thread_that_is_about_to_end_is_waited_for(server):
     """As in a Python program: threads that are not daemonic are joined at the end."""
-    site = server("apps.threads_left:app", "--isolation", isolation)
+    site = server("apps.threads_left:app")
     assert site.get("/timer").status == 200
     assert site.stop() == 0
     assert "the timer has fired\n" in site.out
 
 
-@pytest.mark.parametrize("isolation", [pytest.param("own-gil", marks=pytest.mark.own_gil), "main"])
-def test_an_idle_thread_pool_does_not_hold_up_the_end(server, isolation):
-    site = server("apps.threads_left:app", "--interpreters", "2", "--isolation", isolation)
+@EVERYWHERE
+def test_an_idle_thread_pool_does_not_hold_up_the_end(server):
+    site = server("apps.threads_left:app", "--interpreters", "2")
     assert site.get("/pooled").json() == {"result": 3}
     began = time.monotonic()
     assert site.stop() == 0

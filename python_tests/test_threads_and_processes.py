@@ -15,12 +15,15 @@ import pytest
 from apps.leftovers import ROWS
 from apps.uses import USES
 from apps.uses_rows import Ends, Refused
+from support.isolation import SEVERAL, turns
 from support.waiting import soon
 from support.wire import Closed
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "operations.md"
 
-ISOLATIONS = [pytest.param("own-gil", marks=pytest.mark.own_gil), "main"]
+#: Those that the table has a column for.
+TABLED = ("own-gil", "free-threaded", "main")
+IN_EACH = pytest.mark.isolation(*TABLED, each=True, reason="the table has no column for it")
 
 #: Seconds for the answer of a use: some start Python twice on a loaded machine.
 ANSWER = 90
@@ -29,7 +32,7 @@ ANSWER = 90
 GRACEFUL = "3"
 
 
-@pytest.fixture(scope="module", params=ISOLATIONS)
+@pytest.fixture(scope="module", params=turns(*TABLED))
 def site(request, module_server):
     return module_server("apps.uses:app", "--isolation", request.param)
 
@@ -54,12 +57,12 @@ def test_a_use_has_the_outcome_that_the_document_says(site, name, request):
     assert outcome(site, "plain_thread")["result"] is False
 
 
-@pytest.mark.parametrize("isolation", ISOLATIONS)
+@IN_EACH
 @pytest.mark.parametrize("name", [name for name, row in USES.items() if isinstance(row.main, Ends)])
 def test_a_use_that_ends_the_server_ends_it_only_where_the_document_says(server, name, isolation):
     row = USES[name]
-    site = server("apps.uses:app", "--isolation", isolation)
-    if isolation == "main":
+    site = server("apps.uses:app")
+    if isolation != "own-gil":
         site.expect(9)
         with pytest.raises((Closed, ConnectionResetError)):
             outcome(site, name)
@@ -70,20 +73,20 @@ def test_a_use_that_ends_the_server_ends_it_only_where_the_document_says(server,
         assert all(word in found["text"] for word in row.own.words)
 
 
-@pytest.mark.parametrize("isolation", ISOLATIONS)
-def test_no_helper_process_outlives_the_server(server, isolation):
+@IN_EACH
+def test_no_helper_process_outlives_the_server(server):
     """The fixture looks for what is left behind; the helpers of multiprocessing are ended, not left to end."""
-    site = server("apps.uses:app", "--isolation", isolation)
+    site = server("apps.uses:app")
     for name in ("process_by_spawn", "process_by_forkserver"):
         assert outcome(site, name)["result"] == 42
     assert site.stop() == 0
 
 
-@pytest.mark.parametrize("isolation", ISOLATIONS)
+@IN_EACH
 @pytest.mark.parametrize("name", ROWS)
 def test_what_is_left_for_the_end_comes_to_what_the_document_says(server, name, isolation):
     row = ROWS[name]
-    site = server("apps.leftovers:app", "--isolation", isolation, "--graceful-timeout", GRACEFUL)
+    site = server("apps.leftovers:app", "--graceful-timeout", GRACEFUL)
     site.expect(row.status)
     with site.connect(ANSWER) as connection:
         child = connection.get(f"/{name}").json()["result"]
@@ -104,13 +107,14 @@ def test_what_is_left_for_the_end_comes_to_what_the_document_says(server, name, 
         assert is_left == wanted, site.log[mark:]
 
 
+@pytest.mark.isolation("main", reason="it is the server that the child comes back to")
 def test_a_child_of_fork_that_comes_back_is_told_of(server):
-    site = server("apps.uses:app", "--isolation", "main")
+    site = server("apps.uses:app")
     assert outcome(site, "fork_that_returns")["result"] == 1
     site.wait_for_log(r"^interpreter 0: process \d+ was forked by the application and came back to the server")
 
 
-@pytest.mark.own_gil
+@SEVERAL
 def test_a_log_that_one_interpreter_rotates_goes_on_in_the_old_file_for_the_others(server, tmp_path):
     log = tmp_path / "log"
     site = server("apps.rotating:app", "--interpreters", "2", words=[log])
@@ -126,7 +130,7 @@ def test_a_log_that_one_interpreter_rotates_goes_on_in_the_old_file_for_the_othe
     assert (tmp_path / "log.1").read_text().split() == ["b1", "a" * 60, "b2"]
 
 
-@pytest.mark.own_gil
+@pytest.mark.isolation("own-gil", reason="it is the main interpreter that enables it")
 def test_an_application_that_needs_faulthandler_for_the_process_has_it(command):
     """Enabled in the main interpreter by the environment, it tells where any of them crashed."""
     done = command("--fd", "-1", "--port", "0", "apps.crashing:app", env={"PYTHONFAULTHANDLER": "1"})

@@ -5,13 +5,12 @@ than the timeout.
 """
 
 import pytest
+from support.isolation import EVERYWHERE, SEVERAL
 from support.waiting import soon
 from support.wire import Truncated
 
-HOMES = [
-    pytest.param(["--isolation", "own-gil"], marks=pytest.mark.own_gil, id="own-gil"),
-    pytest.param(["--isolation", "main", "--threads", "2"], id="main"),
-]
+#: A thread that does not come back is left where it is; elsewhere it goes with its process.
+SAME_PROCESS = "a worker process that does not come back is killed"
 
 
 @pytest.fixture
@@ -36,10 +35,10 @@ def test_the_application_learns_its_limit(server, site):
 # Interrupted
 
 
-@pytest.mark.parametrize("home", HOMES)
+@EVERYWHERE
 @pytest.mark.parametrize("path", ["spin", "retry"])
-def test_a_loop_is_ended_and_its_thread_serves_on(server, home, path):
-    site = server("apps.overdue:app", "--timeout", "0.3", *home)
+def test_a_loop_is_ended_and_its_thread_serves_on(server, path):
+    site = server("apps.overdue:app", "--timeout", "0.3")
     for _ in range(3):
         assert site.get(f"/{path}").status == 504
     soon(lambda: told(site)["raised"] == ["RequestTimeout"] * 3)
@@ -47,7 +46,7 @@ def test_a_loop_is_ended_and_its_thread_serves_on(server, home, path):
     assert "does not come back" not in site.log
 
 
-@pytest.mark.own_gil
+@EVERYWHERE
 def test_the_log_has_the_stack(site):
     assert site.get("/spin?x=1").status == 504
     site.wait_for_log(
@@ -153,7 +152,7 @@ def test_a_silent_client_has_a_limit_of_its_own(server):
 # Stuck
 
 
-@pytest.mark.own_gil
+@pytest.mark.isolation("own-gil", reason=SAME_PROCESS)
 @pytest.mark.parametrize("path", ["wait", "hold"])
 def test_an_interpreter_that_does_not_come_back_is_replaced_and_one_that_does_is_ended(server, gate, path):
     here = gate()
@@ -170,7 +169,7 @@ def test_an_interpreter_that_does_not_come_back_is_replaced_and_one_that_does_is
     assert site.stop() == 0
 
 
-@pytest.mark.own_gil
+@pytest.mark.isolation("own-gil", reason=SAME_PROCESS)
 @pytest.mark.parametrize("path", ["sleep", "deadlock"])
 def test_what_never_comes_back_is_replaced_and_told_at_the_end(server, path):
     site = server(
@@ -185,18 +184,10 @@ def test_what_never_comes_back_is_replaced_and_told_at_the_end(server, path):
     assert site.stop(deadline=15) == 70
 
 
-@pytest.mark.parametrize(
-    "home",
-    [
-        pytest.param(["--isolation", "own-gil", "--interpreters", "1"], marks=pytest.mark.own_gil, id="own-gil"),
-        pytest.param(["--isolation", "main"], id="main"),
-    ],
-)
-def test_another_thread_takes_the_place_of_one_that_is_stuck(server, gate, home):
+@pytest.mark.isolation("own-gil", "free-threaded", "main", each=True, reason=SAME_PROCESS)
+def test_another_thread_takes_the_place_of_one_that_is_stuck(server, gate):
     stuck, one, other = gate(), gate(), gate()
-    site = server(
-        "apps.overdue:app", "--timeout", "5", "--timeout-grace", "0.2", "--threads", "2", "--max-stuck", "5", *home
-    )
+    site = server("apps.overdue:app", "--timeout", "5", "--timeout-grace", "0.2", "--threads", "2", "--max-stuck", "5")
     with site.connect() as connection:
         connection.ask("GET", f"/wait?{stuck.query}")
         stuck.wait()
@@ -216,7 +207,7 @@ def test_another_thread_takes_the_place_of_one_that_is_stuck(server, gate, home)
     assert site.stop() == 0
 
 
-@pytest.mark.own_gil
+@SEVERAL
 def test_siblings_serve_on_meanwhile(server, gate):
     here = gate()
     site = server("apps.overdue:app", "--timeout", "0.3", "--interpreters", "2", "--max-stuck", "5")
@@ -229,7 +220,7 @@ def test_siblings_serve_on_meanwhile(server, gate):
         here.open()
 
 
-@pytest.mark.own_gil
+@pytest.mark.isolation("own-gil", reason=SAME_PROCESS)
 def test_too_many_that_are_stuck_end_the_process_with_status_70(server):
     site = server(
         *("apps.overdue:app", "--timeout", "0.3", "--timeout-grace", "0.1", "--interpreters", "3"),
@@ -243,9 +234,10 @@ def test_too_many_that_are_stuck_end_the_process_with_status_70(server):
     assert site.wait(deadline=15) == 70
 
 
+@pytest.mark.isolation("free-threaded", "main", each=True, reason="elsewhere another one takes its place")
 def test_one_thread_in_one_interpreter_that_is_stuck_ends_the_process(server):
     site = server(
-        *("apps.overdue:app", "--timeout", "0.3", "--timeout-grace", "0.1", "--isolation", "main"),
+        *("apps.overdue:app", "--timeout", "0.3", "--timeout-grace", "0.1"),
         *("--graceful-timeout", "2"),
     ).expect(70)
     assert site.get("/sleep").status == 504

@@ -1,6 +1,7 @@
 """environ, as PEP 3333 "environ Variables" and RFC 3875 want it, and what is ours in it."""
 
 import pytest
+from support.isolation import SEVERAL
 from support.wire import message
 
 
@@ -293,20 +294,21 @@ def test_pipelined_requests_have_environs_of_their_own(site):
 
 
 @pytest.mark.parametrize(("threads", "multithread"), [("1", False), ("3", True)])
-@pytest.mark.own_gil
-def test_own_gil_interpreters_are_to_the_application_as_processes(server, threads, multithread):
+@SEVERAL
+def test_interpreters_and_processes_are_to_the_application_as_processes(server, threads, multithread):
     """multithread: another thread may call the same object at once; multiprocess: an equivalent one elsewhere may."""
-    site = server("apps.environ:app", "--isolation", "own-gil", "--interpreters", "2", "--threads", threads)
+    site = server("apps.environ:app", "--interpreters", "2", "--threads", threads)
     assert site.get().json()["flags"][:3] == [multithread, True, False]
 
 
-@pytest.mark.own_gil
-def test_a_single_own_gil_interpreter_is_not_multiprocess(server):
-    site = server("apps.environ:app", "--isolation", "own-gil", "--interpreters", "1", "--threads", "1")
+@SEVERAL
+def test_a_single_one_is_not_multiprocess(server):
+    site = server("apps.environ:app", "--interpreters", "1", "--threads", "1")
     assert site.get().json()["flags"][:3] == [False, False, False]
 
 
+@pytest.mark.isolation("main", reason="elsewhere N of them make threads or siblings")
 @pytest.mark.parametrize(("threads", "multithread"), [("1", False), ("2", True)])
 def test_the_main_interpreter_is_multithread_when_it_has_threads(server, threads, multithread):
-    site = server("apps.environ:app", "--isolation", "main", "--threads", threads)
+    site = server("apps.environ:app", "--threads", threads)
     assert site.get().json()["flags"][:3] == [multithread, False, False]

@@ -8,20 +8,23 @@ import pytest
 from apps.breaking import ROWS
 from apps.breaking_rows import APPLICATION, START_RESPONSE
 from apps.breaking_streams import BODY
+from support.isolation import EVERYWHERE, SEVERAL, turns
 from support.waiting import soon
 from support.wire import Closed, Truncated
 
-PLACES = {
-    "one": ("--interpreters", "1"),
-    "four": ("--interpreters", "4"),
-    "main": ("--isolation", "main"),
-}
 numbers = count(1)
 
 
-@pytest.fixture(scope="module", params=PLACES)
+#: One, and four where there can be.
+PLACES = [
+    (isolation, count) for isolation in turns() for count in ("1", "4") if count == "1" or isolation in SEVERAL.args
+]
+
+
+@pytest.fixture(scope="module", params=PLACES, ids="-".join)
 def site(request, module_server):
-    return module_server("apps.breaking:app", *PLACES[request.param])
+    isolation, count = request.param
+    return module_server("apps.breaking:app", "--isolation", isolation, "--interpreters", count)
 
 
 def seen(connection, row, target, method="GET", version="1.1"):
@@ -117,9 +120,9 @@ def test_what_breaks_for_a_1_0_client_never_looks_whole(site):
                 assert ends_with_a_reset(connection), name
 
 
-@pytest.mark.parametrize("options", [("--interpreters", "1"), ("--isolation", "main")], ids=["one", "main"])
-def test_nothing_that_breaks_leaves_an_object_behind(server, options):
-    site = server("apps.breaking:app", *options)
+@EVERYWHERE
+def test_nothing_that_breaks_leaves_an_object_behind(server):
+    site = server("apps.breaking:app")
 
     def all_rows(rounds):
         for _ in range(rounds):

@@ -209,10 +209,13 @@ class Server:
 
 
 class Starter:
-    """Starts servers for one test (or one module) and ends them all."""
+    """Starts servers for one test (or one module) and ends them all.
 
-    def __init__(self, workdir):
-        self.workdir, self.servers = workdir, []
+    `isolation`: where they have their application, unless they are told otherwise; None: where they choose.
+    """
+
+    def __init__(self, workdir, isolation=None):
+        self.workdir, self.isolation, self.servers = workdir, isolation, []
 
     def __call__(
         self,
@@ -238,6 +241,8 @@ class Starter:
         given = [str(option) for option in options]
         if "--interpreters" not in given and "--backend" not in given:
             given = ["--interpreters", "1", *given]
+        if self.isolation and "--isolation" not in given and "--backend" not in given:
+            given = ["--isolation", self.isolation, *given]
         if listener is not None:
             fd = os.dup(listener.fileno())
             given = ["--fd", str(fd), *given]

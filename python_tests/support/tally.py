@@ -28,5 +28,7 @@ def _of(reports, kind):
     return [
         report
         for report in reports
-        if kind in dict(report.user_properties) and (report.when == "call" or report.outcome == "failed")
+        # A file that could not be collected has a report without properties.
+        if kind in dict(getattr(report, "user_properties", ()))
+        and (report.when == "call" or report.outcome == "failed")
     ]
