@@ -401,7 +401,7 @@ INTRODUCTION = """
 ## The matrix
 
 `make test-matrix` runs all of python_tests on each CPython in each isolation (`make test-matrix MATRIX="3.14:own-gil"`:
-one cell of it): 3.13.0, the first 3.13; the newest 3.13, 3.14 and 3.15, which are Debian sid's; free-threaded builds (`t`).
+one cell of it): 3.13.0, the first 3.13; the newest 3.13, 3.14 and 3.15, as Debian sid has them; free-threaded (`t`).
 The figures are in docs/matrix.json. A test that is true in one isolation only is skipped in the cells of the others.
 
 """
