@@ -1,7 +1,7 @@
 # The commands of a work tree. Each is a script in .ci/, so that a person and the CI run the same.
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-matrix fuzz bench bench-instructions bench-flame clean
+.PHONY: help run build test test-matrix compat fuzz bench bench-instructions bench-flame clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name what; do printf '  make %-18s %s\n' "$$name" "$$what"; done
@@ -17,6 +17,9 @@ test: ## format, lints, Rust tests without and with Python, wheel, pytest on it,
 
 test-matrix: ## python_tests on each CPython in each isolation, into docs/compatibility.md: an hour (MATRIX="3.14:own-gil": a cell)
 	@exec .ci/test-matrix $(MATRIX)
+
+compat: ## try the packages that applications use most, in each isolation: docs/compatibility.md (PYTHONS="python3.14 …": on these)
+	@exec .ci/compat/run $(PYTHONS)
 
 fuzz: ## fuzz the front end, 60 seconds a target (TIME=600 TARGET=reply make fuzz; KEEP=1: keep what reaches more)
 	@exec .ci/fuzz

@@ -5,6 +5,7 @@
 //! starts nothing, but asks another process for its census. Rule: a mistake is told in one line that names the option, the value and the cure.
 
 mod backend;
+mod check;
 mod control;
 mod development;
 mod lives;
@@ -24,6 +25,7 @@ use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, Parser};
 
 use self::backend::BackendArgs;
+use self::check::CheckArgs;
 use self::control::ControlArgs;
 pub use self::control::{Form, Question};
 use self::development::{Asked, DevelopmentArgs};
@@ -102,10 +104,13 @@ pub fn main(argv: Vec<OsString>, run: impl FnOnce(Config) -> ExitStatus) -> i32 
 /// Makes the settings of the words and of `LISTEN_PID` and `LISTEN_FDS`, read through `env`.
 pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Result<Config, Outcome> {
     let argv0 = argv.first().map_or_else(|| PROGRAM.into(), |name| name.to_string_lossy().into_owned());
-    let (line, named): (Line, _) = backend::read(argv).map_err(|error| match error.kind() {
+    let (mut line, given): (Line, _) = backend::read(argv).map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Outcome::Text(error.render().to_string()),
         _ => usage(&one_line(&error)),
     })?;
+    let named = given.iter().map(|given| given.name.clone()).collect();
+    let (backend, unheeded) = line.backend.resolve(named);
+    let check = line.check.resolve(&mut line.control, &backend, given).map_err(|mistake| usage(&mistake))?;
     if let Some(question) = line.control.question().map_err(|mistake| usage(&mistake))? {
         return Err(Outcome::Ask(question));
     }
@@ -118,8 +123,7 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
     notices.extend(odd);
     let workers = line.workers.resolve(line.limits.queue, &line.lives).map_err(|mistake| usage(&mistake))?;
     let lives = line.lives.resolve().map_err(|mistake| usage(&mistake))?;
-    let (backend, odd) = line.backend.resolve(named);
-    notices.extend(odd);
+    notices.extend(unheeded);
     Ok(Config {
         argv0,
         application: line.application,
@@ -146,6 +150,7 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
         logs: Logs { level: line.logs.level, output: line.logs.output },
         hooks: Hooks { pre: line.compatible.pre_hook, post: line.compatible.post_hook },
         reload,
+        check,
         resumed: sockets::resumed(env),
         manager: crate::notify::manager(env),
         notices,
@@ -193,6 +198,8 @@ struct Line {
     proxies: ProxyArgs,
     #[command(flatten)]
     control: ControlArgs,
+    #[command(flatten)]
+    check: CheckArgs,
     #[command(flatten)]
     logs: LogArgs,
     #[command(flatten)]

@@ -13,6 +13,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 mod backend;
+mod check;
 mod control;
 mod lives;
 mod proxies;
@@ -20,6 +21,7 @@ mod reload;
 mod timeouts;
 
 pub use self::backend::{Backend, INTERPRETERS, Patching};
+pub use self::check::{Check, DEFAULT_CHECK_TIMEOUT, Given, Report};
 pub use self::control::ControlAddress;
 pub use self::lives::{Bounds, DEFAULT_JITTER_SHARE, Lives};
 pub use self::proxies::{ForwardedHeader, ForwardedHeaders, Proxies, ProxyProtocol, Trusted, Unbelieved};
@@ -119,6 +121,8 @@ pub struct Config {
     pub hooks: Hooks,
     /// Whether, and by which files, the application is loaded again when it changes (`--reload`).
     pub reload: Option<Reload>,
+    /// Whether the application is only looked at (`--check`).
+    pub check: Option<Check>,
     /// Sockets that this process had before it began anew, in the order of `sockets`.
     pub resumed: Vec<Option<RawFd>>,
     /// Who started this process, and wants to hear of it.

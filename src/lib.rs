@@ -4,7 +4,7 @@
 //! [`cli`] and [`config`] say what is wanted; [`server`] is the life of the process on one page;
 //! [`listener`] adopts the socket; [`http`] reads requests; [`exchange`] is the waist; [`dispatch`] and
 //! [`bell`] hand over and back; [`application`] is the seam; [`worker`], [`supervisor`] and [`watch`] mind the threads;
-//! [`logging`] and [`access`] write the two logs; [`reload`] watches files;
+//! [`rehearsal`] loads and serves nothing; [`logging`] and [`access`] write the two logs; [`reload`] watches files;
 //! `wsgi` is PEP 3333; `interp` is CPython; `pymodule` joins the halves.
 
 pub mod access;
@@ -23,6 +23,7 @@ pub mod logging;
 pub mod notify;
 #[cfg(feature = "python")]
 mod pymodule;
+pub mod rehearsal;
 pub mod reload;
 pub mod server;
 pub mod shutdown;

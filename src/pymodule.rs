@@ -2,11 +2,12 @@
 //!
 //! Lives in the main interpreter only: PyO3's caches are process-wide. Owns what is asked of the main
 //! interpreter — its path, its arguments, its hooks — and how the process is left. Three doors: [`main`] is
-//! the command, `handover` what it gives back where another backend is wanted, `program` the server as a part
-//! of somebody else's program.
+//! the command, `handover` what it gives back where another backend or a check is wanted, `program` the server as a part
+//! of somebody else's program; and `rehearse`, by which a check loads as the server does.
 
 mod handover;
 mod program;
+mod rehearse;
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
@@ -41,11 +42,13 @@ mod _native {
     use super::main;
     #[pymodule_export]
     use super::program::Program;
+    #[pymodule_export]
+    use super::rehearse::rehearse;
 }
 
 /// Runs the command line `argv`, program name first; returns the exit status, or leaves the process by
-/// `_exit` when interpreters are left that Python could not end. With another backend than ours returns the
-/// settings instead, and nothing has been started.
+/// `_exit` when interpreters are left that Python could not end. With another backend than ours, and with `--check`,
+/// returns the settings instead, and nothing has been started.
 #[pyfunction]
 fn main(py: Python<'_>, argv: Vec<OsString>) -> PyResult<Py<PyAny>> {
     let interpreter = MainInterpreter::new(py, Some("."))?;
@@ -59,7 +62,7 @@ fn main(py: Python<'_>, argv: Vec<OsString>) -> PyResult<Py<PyAny>> {
             if let Err(error) = forget_activation() {
                 tracing::warn!("cannot unset LISTEN_FDS and NOTIFY_SOCKET: {error}");
             }
-            if !config.backend.is_ours() {
+            if !config.backend.is_ours() || config.check.is_some() {
                 handed_over = Some(config);
                 return cli::ExitStatus::Stopped;
             }

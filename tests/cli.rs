@@ -8,8 +8,8 @@ use std::time::Duration;
 use chaussette::cli::{ExitStatus, Form, Outcome, Question, main, parse};
 use chaussette::config::{
     Access, AccessFormat, AccessOutput, Address, AppForm, Backend, Bounds, Config, ControlAddress, Family,
-    ForwardedHeader, ForwardedHeaders, Hooks, Isolation, Life, Limits, Lives, LogLevel, LogOutput, Logs,
-    Manager, Patching, Proxies, ProxyProtocol, Reload, Timeouts, Trusted, Unbelieved, Workers,
+    ForwardedHeader, ForwardedHeaders, Given, Hooks, Isolation, Life, Limits, Lives, LogLevel, LogOutput,
+    Logs, Manager, Patching, Proxies, ProxyProtocol, Reload, Report, Timeouts, Trusted, Unbelieved, Workers,
 };
 
 fn argv(words: &str) -> Vec<OsString> {
@@ -96,6 +96,7 @@ fn no_words_give_the_defaults() {
         logs: Logs { level: LogLevel::Info, output: LogOutput::Stderr },
         hooks: Hooks::default(),
         reload: None,
+        check: None,
         resumed: Vec::new(),
         manager: Manager::default(),
         notices: Vec::new(),
@@ -164,6 +165,7 @@ fn each_option_sets_its_setting() {
         logs: Logs { level: LogLevel::Debug, output: LogOutput::File("/log".into()) },
         hooks: Hooks { pre: Some("app.pre".to_owned()), post: Some("app:post".to_owned()) },
         reload: None,
+        check: None,
         resumed: Vec::new(),
         manager: Manager::default(),
         notices: Vec::new(),
@@ -272,6 +274,26 @@ fn the_control_socket_is_for_this_machine_only() {
     for (word, expected) in table {
         assert_eq!(config(&format!("--control {word}")).control, Some(expected), "{word}");
     }
+}
+
+#[test]
+fn a_check_knows_the_options_that_were_named() {
+    let words = "--check --json --check-timeout 5 --factory --bind 127.0.0.1:1 --bind [::1]:2";
+    let check = config(words).check.unwrap_or_else(|| panic!("no check"));
+    assert_eq!((check.report, check.timeout), (Report::Json, Duration::from_secs(5)));
+    let given = |name: &str, values: &[&str]| Given {
+        name: name.to_owned(),
+        values: values.iter().map(|&value| value.to_owned()).collect(),
+    };
+    let named = [given("factory", &[]), given("bind", &["127.0.0.1:1", "[::1]:2"])];
+    assert!(named.iter().all(|one| check.given.contains(one)), "{:?}", check.given);
+    assert_eq!(check.given.len(), 5);
+}
+
+#[test]
+fn a_check_reports_as_text_within_a_minute_unless_it_is_told_otherwise() {
+    let check = config("--check").check.map(|check| (check.report, check.timeout));
+    assert_eq!(check, Some((Report::Text, Duration::from_secs(60))));
 }
 
 #[test]
@@ -447,7 +469,20 @@ fn a_mistake_is_told_in_one_line_with_option_value_and_cure() {
             "--control [::1]:0 --census",
             "--control [::1]:0: nobody listens on port 0: use the port that the server's log names".to_owned(),
         ),
-        ("--control [::1]:9 --json", "--json goes with --census only: leave it out".to_owned()),
+        ("--check-timeout 5", "--check-timeout goes with --check only: leave it out".to_owned()),
+        (
+            "--check --check-timeout 0",
+            "--check-timeout 0: nothing loads in no time: use more than 0 seconds".to_owned(),
+        ),
+        (
+            "--check --control unix:/c --census",
+            "--check looks at an application, --census at a server that runs: leave one out".to_owned(),
+        ),
+        (
+            "--check --backend wsgiref",
+            "--check is about --backend interpreters: leave --backend wsgiref out".to_owned(),
+        ),
+        ("--control [::1]:9 --json", "--json goes with --census or --check only: leave it out".to_owned()),
         ("--log-level loud", "--log-level loud: use one of critical, error, warning, info, debug".to_owned()),
         ("--log-output=", "--log-output '': empty: name a file, or - for standard error".to_owned()),
         ("--access-log=", "--access-log '': empty: name a file, or - for standard output".to_owned()),
@@ -497,6 +532,7 @@ fn help_groups_the_options_and_tells_their_defaults() {
         "Limits:",
         "Proxies:",
         "Control:",
+        "Before a deploy:",
         "Logs:",
         "Development:",
         "From Chaussette 1.3:",

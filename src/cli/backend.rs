@@ -6,7 +6,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches};
 
 use super::values;
-use crate::config::{Backend, INTERPRETERS, Patching};
+use crate::config::{Backend, Given, INTERPRETERS, Patching};
 
 /// The options about the choice of a server.
 #[derive(Debug, Args)]
@@ -41,22 +41,26 @@ impl BackendArgs {
     }
 }
 
-/// Reads the words as `L`, and which options they name.
+/// Reads the words as `L`, and the options that they name.
 pub(super) fn read<L: CommandFactory + FromArgMatches>(
     argv: Vec<OsString>,
-) -> Result<(L, Vec<String>), clap::Error> {
+) -> Result<(L, Vec<Given>), clap::Error> {
     let mut command = L::command();
     let mut matches = command.try_get_matches_from_mut(argv)?;
-    let named = named(&command, &matches);
+    let given = given(&command, &matches);
     let line = L::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))?;
-    Ok((line, named))
+    Ok((line, given))
 }
 
-fn named(command: &clap::Command, matches: &ArgMatches) -> Vec<String> {
+fn given(command: &clap::Command, matches: &ArgMatches) -> Vec<Given> {
     let options = command.get_arguments().filter_map(|argument| {
-        let name = argument.get_long()?;
-        let source = matches.value_source(argument.get_id().as_str());
-        (source == Some(ValueSource::CommandLine)).then(|| name.to_owned())
+        let (name, id) = (argument.get_long()?, argument.get_id().as_str());
+        if matches.value_source(id) != Some(ValueSource::CommandLine) {
+            return None;
+        }
+        let raw = matches.get_raw(id).filter(|_| argument.get_action().takes_values());
+        let values = raw.into_iter().flatten().map(|value| value.to_string_lossy().into_owned()).collect();
+        Some(Given { name: name.to_owned(), values })
     });
     options.collect()
 }

@@ -18,10 +18,10 @@ pub(super) struct ControlArgs {
     pub(super) control: Option<ControlAddress>,
     /// Print what the server at --control tells, instead of serving
     #[arg(long)]
-    census: bool,
-    /// Print it as JSON
+    pub(super) census: bool,
+    /// Print it as JSON; also with --check
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// A question to another process.
@@ -43,7 +43,9 @@ impl ControlArgs {
     pub(super) fn question(&self) -> Result<Option<Question>, String> {
         let form = if self.json { Form::Json } else { Form::Table };
         match (&self.control, self.census) {
-            (_, false) if self.json => Err("--json goes with --census only: leave it out".to_owned()),
+            (_, false) if self.json => {
+                Err("--json goes with --census or --check only: leave it out".to_owned())
+            }
             (_, false) => Ok(None),
             (None, true) => {
                 Err("--census asks a server that runs: add --control ADDR, as it was given".to_owned())

@@ -1,6 +1,6 @@
-//! What Python gets where it serves by itself: the settings as plain data, and the listening sockets.
+//! What Python gets where it goes on by itself: the settings as plain data, and the listening sockets.
 //!
-//! Owns nothing of a backend: `chaussette.backend` is in Python. Keeps sockets in one place: what adopts or binds
+//! Owns nothing of a backend or a check: `chaussette.backend` and `chaussette._check` are in Python. Keeps sockets in one place: what adopts or binds
 //! for our own front end does it for every other.
 
 use std::os::fd::AsRawFd as _;
@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::options;
-use crate::config::{self, Address, AppForm, Config, Family};
+use crate::config::{self, Address, AppForm, Check, Config, Family, Report};
 use crate::listener;
 
 /// The settings for `chaussette.backend`, by the names of its `Settings`.
@@ -30,7 +30,20 @@ pub(super) fn settings<'py>(
     settings.set_item("named", &config.backend.named)?;
     settings.set_item("notices", &config.notices)?;
     settings.set_item("options", options(py, config)?)?;
+    let check = config.check.as_ref().map(|check| asked(py, check, config)).transpose()?;
+    settings.set_item("check", check)?;
     Ok(settings)
+}
+
+/// What `--check` is asked for, by the names of `chaussette._check`.
+fn asked<'py>(py: Python<'py>, check: &Check, config: &Config) -> PyResult<Bound<'py, PyDict>> {
+    let asked = PyDict::new(py);
+    let given = check.given.iter().map(|given| (given.name.clone(), given.values.clone()));
+    asked.set_item("given", given.collect::<Vec<_>>())?;
+    asked.set_item("interpreters", config.workers.interpreters.get())?;
+    asked.set_item("json", check.report == Report::Json)?;
+    asked.set_item("timeout", check.timeout.as_secs_f64())?;
+    Ok(asked)
 }
 
 /// An address as the arguments of [`Listener::new`].

@@ -34,6 +34,9 @@ impl Program {
                 PyValueError::new_err("a question to another process is for the command alone")
             }
         })?;
+        if config.check.is_some() {
+            return Err(PyValueError::new_err("--check is for the command alone"));
+        }
         let (asks, asked) = unbounded_channel();
         Ok(Self { start: Mutex::new(Some((config, asked))), asks })
     }

@@ -1,7 +1,8 @@
 """The command `chaussette`, also `python -m chaussette`.
 
 Owns the way from Python into the server and back out with its exit status. Knows no option: the command line is read
-in Rust, which serves by itself or hands the settings back for another backend. Runs in the main interpreter only.
+in Rust, which serves by itself or hands the settings back for another backend or a check. Runs in the main interpreter
+only.
 """
 
 import signal
@@ -19,6 +20,10 @@ def main() -> int:
     outcome = _native.main(sys.argv)
     if isinstance(outcome, int):
         return outcome
+    if outcome["check"] is not None:
+        from chaussette._check import _command as check
+
+        return check.run(outcome)
     from chaussette.backend import _command
 
     return _command.run(outcome)

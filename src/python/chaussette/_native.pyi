@@ -1,9 +1,18 @@
 """The server, written in Rust. Main interpreter only: it refuses to load in any other."""
 
+from collections.abc import Callable
 from typing import TypedDict, final
 
+class Asked(TypedDict):
+    """What `--check` is asked for."""
+
+    given: list[tuple[str, list[str]]]
+    interpreters: int
+    json: bool
+    timeout: float
+
 class Handover(TypedDict):
-    """The settings of a command line that names another backend: plain data, checked."""
+    """The settings of a command line that names another backend, or a check: plain data, checked."""
 
     application: str
     factory: bool
@@ -14,12 +23,20 @@ class Handover(TypedDict):
     named: list[str]
     notices: list[str]
     options: dict[str, object]
+    check: Asked | None
 
 def main(argv: list[str]) -> int | Handover:
     """Run the command line `argv`, program name first as in `sys.argv`, and return the exit status.
 
-    Blocks with the GIL released until the server has stopped. When the words name a backend other than `interpreters`
-    nothing is started, and the settings for it are returned.
+    Blocks with the GIL released until the server has stopped. When the words name a backend other than `interpreters`,
+    or ask for a check, nothing is started, and the settings for it are returned.
+    """
+
+def rehearse(words: list[str], told: Callable[[int], object]) -> str | None:
+    """Load the application of the command line `words` as for serving it, for one worker and then for all.
+
+    `told` is called with their number. Returns the report of a load that failed. Blocks with the GIL released, until
+    the interpreters have ended; opens no socket.
     """
 
 @final

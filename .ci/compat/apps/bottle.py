@@ -1,0 +1,10 @@
+"""framework: bottle."""
+
+import bottle
+
+app = bottle.Bottle()
+
+
+@app.get("/")
+def index():
+    return bottle.template("{{word}}", word="hello")

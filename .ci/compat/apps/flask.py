@@ -1,0 +1,10 @@
+"""framework: flask."""
+
+from flask import Flask
+
+app = Flask(__name__)
+
+
+@app.get("/")
+def index():
+    return "hello"
