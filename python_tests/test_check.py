@@ -3,12 +3,16 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import sysconfig
+from pathlib import Path
 
 import pytest
+from chaussette._check import _extensions
 from support.process import HERE, command_line, session_members
 from support.waiting import soon
 
@@ -129,6 +133,96 @@ def test_a_module_of_cpython_itself_that_refuses_is_told(check, tmp_path):
     assert (report["status"], report["verdict"]) == (10, "process")
     (extension,) = report["extensions"]
     assert (extension["module"], extension["distribution"], extension["blocks"]) == ("faulthandler", "Python", True)
+
+
+#: An extension module as many were written: nothing is said of interpreters or of the GIL.
+OLD = """
+#include <Python.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <sys/syscall.h>
+
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "NAME", NULL, -1, NULL};
+
+PyMODINIT_FUNC PyInit_NAME(void) {
+    CODE;
+    return PyModule_Create(&definition);
+}
+"""
+
+
+@pytest.fixture
+def extension(tmp_path):
+    """A function that makes an extension module, whose initialization runs a statement of C."""
+    compiler = shutil.which("cc") or pytest.skip("NOT TESTED: no C compiler here")
+    include = sysconfig.get_path("include")
+    if not Path(include, "Python.h").exists():
+        pytest.skip("NOT TESTED: this CPython has no headers")
+
+    def make(name, code=""):
+        source = tmp_path / f"{name}.c"
+        source.write_text(OLD.replace("NAME", name).replace("CODE", code))
+        target = tmp_path / (name + sysconfig.get_config_var("EXT_SUFFIX"))
+        subprocess.run([compiler, "-shared", "-fPIC", f"-I{include}", "-o", target, source], check=True)
+
+    return make
+
+
+@own_gil
+def test_an_extension_that_takes_its_process_down_hides_none_of_the_others(check, extension, tmp_path):
+    extension("first")
+    # On the main thread it does not.
+    extension("falling", "if (syscall(SYS_gettid) != getpid()) abort()")
+    extension("last")
+    text = "import falling, first, last\nfrom chaussette.util import hello_app as app\n"
+    report = check(*written(tmp_path, text))
+    assert (report["status"], report["verdict"]) == (10, "process")
+    found = {extension["module"]: extension for extension in report["extensions"]}
+    assert list(found) == ["falling", "first", "last"]
+    assert all(extension["blocks"] for extension in found.values())
+    assert {name: extension["refuses"] for name, extension in found.items()} == {
+        "falling": None,
+        "first": True,
+        "last": True,
+    }
+    assert "SIGABRT" in found["falling"]["error"]
+
+
+@own_gil
+def test_an_extension_of_the_application_itself_belongs_to_no_distribution(check, extension, tmp_path):
+    extension("speedups")
+    (tmp_path / "fast.py").write_text("try:\n    import speedups\nexcept ImportError:\n    speedups = None\n")
+    report = check(*written(tmp_path, "import fast\nfrom chaussette.util import hello_app as app\n"))
+    (found,) = report["extensions"]
+    assert (report["status"], found["distribution"], found["done_without_by"]) == (0, None, "fast")
+    assert found["chain"] == ["written", "fast", "speedups"]
+
+
+@free_threaded
+def test_the_module_that_brings_the_gil_back_is_told(check, extension, tmp_path):
+    extension("speedups")
+    report = check(*written(tmp_path, "import speedups\nfrom chaussette.util import hello_app as app\n"))
+    assert (report["status"], report["verdict"]) == (10, "process")
+    assert report["gil_enabled_by"]["module"] == "speedups"
+    assert report["gil_enabled_by"]["chain"] == ["written", "speedups"]
+    assert isolations(report)["free-threaded"]["failure"]["kind"] == "gil"
+
+
+@pytest.mark.parametrize(
+    ("version", "known", "advice"),
+    [
+        ("1.2", {"version": "1.10", "own-gil": "yes"}, ["1.10 loads there, tried on 2026-01-02"]),
+        ("1.10", {"version": "1.10", "own-gil": "yes"}, []),
+        ("1.2", {"version": "1.10", "own-gil": "refuses"}, ["1.10 was the newest on 2026-01-02, and refuses"]),
+        ("1.2", {}, []),
+    ],
+)
+def test_a_release_is_recommended_when_it_is_newer_and_was_seen_to_load(monkeypatch, version, known, advice):
+    series = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    table = {"date": "2026-01-02", "packages": {"a-package": {series: known}}}
+    monkeypatch.setattr(_extensions, "known", lambda: table)
+    extension = _extensions.Extension("a._b", "/a/_b.so", ["a", "a._b"], "A_Package", version)
+    assert _extensions.advice(extension) == advice
 
 
 def test_an_application_that_raises_while_it_is_imported_gives_status_4_and_its_traceback(command):

@@ -32,9 +32,12 @@ pub fn rehearse<L: Loader, E>(
     let invitation = first.wait()?;
     told(1).map_err(Failure::Told)?;
     // All at once: so does the server.
-    let others = (1..workers).map(|place| match home {
-        Home::OwnGil => Player::load(&loader, place),
-        Home::Main => Player::join(invitation.clone(), place),
+    let others = (1..workers).map(|place| {
+        if home == Home::Main {
+            Player::join(invitation.clone(), place)
+        } else {
+            Player::load(&loader, place)
+        }
     });
     let mut others = others.collect::<Result<Vec<_>, _>>()?;
     for other in &mut others {

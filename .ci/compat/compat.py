@@ -30,6 +30,15 @@ RESULTS = HERE / "results.json"
 DOCUMENT = ROOT / "docs" / "compatibility.md"
 KNOWN = ROOT / "src" / "python" / "chaussette" / "_check" / "known.json"
 
+#: Isolations that bear what a CPython bears.
+PLAIN = ("process", "main")
+
+#: The table's order.
+KINDS = (
+    *("framework", "templates", "database", "cache", "data", "crypto", "numbers and pictures"),
+    *("HTTP clients", "tasks and agents"),
+)
+
 #: The isolations that a CPython is tried in, best first.
 WITH_GIL, WITHOUT_GIL = ("own-gil", "process", "main"), ("free-threaded", "process")
 
@@ -79,8 +88,12 @@ class Interpreter:
 
     def isolations(self):
         """Those that this release has."""
-        help = subprocess.run([self.path, "-m", "chaussette", "--help"], capture_output=True, text=True).stdout
-        return [one for one in (WITHOUT_GIL if self.free else WITH_GIL) if re.search(rf"\b{one}\b", help)]
+        return [one for one in (WITHOUT_GIL if self.free else WITH_GIL) if self._has(one)]
+
+    def _has(self, isolation):
+        # A command line that is wrong in any case: the error tells which of the two words it is.
+        words = [self.path, "-m", "chaussette", "--isolation", isolation, "--port", "no-port"]
+        return "--isolation" not in subprocess.run(words, capture_output=True, text=True).stderr
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -220,7 +233,10 @@ def tried(package, interpreter, isolations):
         version, why = install(package, interpreter, target)
         if version is None:
             # uv's words are many; whether there is a wheel is all that counts here.
-            wheel = re.search(r"no wheels? with a matching|has no usable wheels|only-binary|building from source", why)
+            wheel = re.search(
+                r"no wheels? with a matching|has no usable wheels|only found wheels|only-binary|building from source",
+                why,
+            )
             return {"version": None, "why": "no wheel" if wheel else f"not installed: {why[-200:]}"}
         found = {"version": version}
         for isolation in isolations:
@@ -251,7 +267,11 @@ def report():
         _, _, after = rest.partition(end)
         text = f"{before}{begin}{table}{end}{after}"
     DOCUMENT.write_text(text)
-    KNOWN.write_text(json.dumps(known(results), indent=1, sort_keys=True) + "\n")
+    table = known(results)
+    lines = ",\n".join(
+        f"  {json.dumps(name)}: {json.dumps(found)}" for name, found in sorted(table["packages"].items())
+    )
+    KNOWN.write_text(f'{{\n "date": {json.dumps(table["date"])},\n "packages": {{\n{lines}\n }}\n}}\n')
 
 
 def order(series):
@@ -260,31 +280,45 @@ def order(series):
 
 def columns(results):
     """(CPython, isolation) of each column that has anything in it."""
-    series = sorted(results["pythons"], key=order)
-    wanted = [(one, isolation) for one in series for isolation in (*WITH_GIL, "free-threaded")]
-    return [
-        (one, isolation)
-        for one, isolation in wanted
-        if any(isolation in entry["found"].get(one, {}) for entry in results["packages"].values())
-    ]
+    wanted = [(one, isolation) for one in series_of(results) for isolation in (*WITH_GIL, "free-threaded")]
+    return [column for column in wanted if words_of(results, column)]
+
+
+def series_of(results):
+    return sorted(results["pythons"], key=order)
+
+
+def words_of(results, column):
+    """What is in a column's cells."""
+    series, isolation = column
+    return {found[isolation][0] for found in found_by(results, series) if isolation in found}
+
+
+def found_by(results, series):
+    return [entry["found"].get(series, {}) for entry in results["packages"].values()]
 
 
 def packages_table(results):
-    shown = columns(results)
+    columns_ = columns(results)
+    # Where everything works that can be installed, a sentence says so.
+    shown = [column for column in columns_ if column[1] not in PLAIN or words_of(results, column) != {"yes"}]
     heads = [f"{series} {isolation}" for series, isolation in shown]
-    lines = [f"| package | version | {' | '.join(heads)} | because of |", "|---" * (len(shown) + 3) + "|"]
-    for kind in dict.fromkeys(entry["kind"] for entry in results["packages"].values()):
-        for _app, entry in sorted(results["packages"].items()):
-            if entry["kind"] == kind:
-                lines.append(packages_row(entry, shown))
+    lines = [f"| | package | version | {' | '.join(heads)} | because of |", "|---" * (len(shown) + 4) + "|"]
+    for kind in KINDS:
+        rows = [entry for _, entry in sorted(results["packages"].items()) if entry["kind"] == kind]
+        lines += [packages_row(entry, shown, "" if place else kind) for place, entry in enumerate(rows)]
     pythons = ", ".join(
-        f"{told['version']}{'t' if series.endswith('t') else ''} ({told['date']})"
-        for series, told in sorted(results["pythons"].items(), key=lambda pair: order(pair[0]))
+        f"{results['pythons'][series]['version']}{'t' if series.endswith('t') else ''}" for series in series_of(results)
     )
-    return "\n".join(lines) + f"\n\n{len(results['packages'])} packages, tried on CPython {pythons}.\n"
+    dates = sorted({told["date"] for told in results["pythons"].values()})
+    told = f"{len(results['packages'])} packages, tried on CPython {pythons}, {' and '.join(dates)}."
+    left = ", ".join(f"{series} {isolation}" for series, isolation in columns_ if (series, isolation) not in shown)
+    if left:
+        told += f" Not shown, since all that have a wheel work there: {left}."
+    return "\n".join(lines) + f"\n\n{told}\n"
 
 
-def packages_row(entry, shown):
+def packages_row(entry, shown, kind):
     cells, reasons, versions = [], [], []
     for series, isolation in shown:
         found = entry["found"].get(series, {})
@@ -297,34 +331,25 @@ def packages_row(entry, shown):
         if detail:
             reasons.append(f"`{detail}`".replace("|", "\\|"))
     version = ", ".join(dict.fromkeys(versions)) or "-"
-    return f"| {entry['requirement']} | {version} | {' | '.join(cells)} | {', '.join(dict.fromkeys(reasons))} |"
+    return (
+        f"| {kind} | {entry['requirement']} | {version} | {' | '.join(cells)} | {', '.join(dict.fromkeys(reasons))} |"
+    )
 
 
 def words_table(results):
-    used = {
-        found[one][0]
-        for entry in results["packages"].values()
-        for found in entry["found"].values()
-        for one in found
-        if isinstance(found[one], list)
-    }
-    used |= {
-        found["why"] for entry in results["packages"].values() for found in entry["found"].values() if "why" in found
-    }
-    lines = ["| word | means | packages by CPython and isolation |", "|---|---|---|"]
-    for word, meaning in WORDS.items():
-        if word in used:
-            lines.append(f"| {word} | {meaning} | {counts(results, word)} |")
-    return "\n".join(lines) + "\n"
+    lines = ["| word | means | packages |", "|---|---|---|"]
+    told = ((word, meaning, counts(results, word)) for word, meaning in WORDS.items())
+    return (
+        "\n".join([*lines, *(f"| {word} | {meaning} | {number} |" for word, meaning, number in told if number)]) + "\n"
+    )
 
 
 def counts(results, word):
     told = []
     for series, isolation in columns(results):
-        entries = [entry["found"].get(series, {}) for entry in results["packages"].values()]
-        number = sum(1 for found in entries if found.get(isolation, [found.get("why")])[0] == word)
-        if number:
-            told.append(f"{series} {isolation}: {number}")
+        cells = [found.get(isolation, [found.get("why")])[0] for found in found_by(results, series)]
+        if word in cells:
+            told.append(f"{series} {isolation}: {cells.count(word)}")
     return ", ".join(told)
 
 
@@ -333,8 +358,7 @@ def known(results):
     packages = {}
 
     def add(name, version, series, isolation, word):
-        entry = packages.setdefault(name, {"version": version, "results": {}})
-        entry["results"].setdefault(series, {})[isolation] = word
+        packages.setdefault(name, {}).setdefault(series, {"version": version})[isolation] = word
 
     for entry in results["packages"].values():
         for series, found in entry["found"].items():

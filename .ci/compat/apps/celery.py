@@ -12,4 +12,5 @@ def add(a, b):
 
 
 def use():
-    assert add.delay(1, 2).get(timeout=2) == 3
+    # What keeps a task from waiting for another is one flag for all threads.
+    assert add.delay(1, 2).get(timeout=2, disable_sync_subtasks=False) == 3

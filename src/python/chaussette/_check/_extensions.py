@@ -150,18 +150,18 @@ def _ladder(extension: Extension, distributions: Distributions) -> list[str]:
 
     Of the application's own modules the one that imports it: further out, others refuse as well.
     """
-    ladder: list[str] = []
-    before: str | None = None
-    for place, module in enumerate(reversed(extension.chain)):
-        owner = distributions.of_module(module) if place else extension.distribution
-        if place and owner is None and before is None:
-            break
-        if place and owner == before:
+    if extension.distribution is None:
+        return extension.chain[-2:-1]
+    ladder = [extension.module]
+    before: str | None = extension.distribution
+    for module in reversed(extension.chain[:-1]):
+        owner = distributions.of_module(module)
+        if owner == before:
             ladder[-1] = module
-        else:
-            ladder.append(module)
+            continue
+        ladder.append(module)
         before = owner
-        if place and owner is None:
+        if owner is None:
             break
     return ladder
 
@@ -233,7 +233,7 @@ class Distributions:
 
 @cache
 def known() -> dict[str, Any]:
-    """The table of packages as `make compat` has found them: date, and by distribution version and results."""
+    """What `make compat` has found: the date, and by distribution and series of CPython the version and the results."""
     text = resources.files("chaussette._check").joinpath("known.json").read_text(encoding="utf-8")
     table: dict[str, Any] = json.loads(text)
     return table
@@ -247,17 +247,17 @@ def advice(extension: Extension) -> list[str]:
     if name == "python":
         return ["of CPython itself: it needs an isolation without sub-interpreters"]
     found = []
-    entry = known()["packages"].get(name)
-    date, series = known()["date"], f"{sys.version_info[0]}.{sys.version_info[1]}"
-    if entry is not None:
-        result, newest = entry["results"].get(series, {}).get("own-gil"), entry["version"]
-        if result == "yes" and _release(newest) > _release(extension.version or ""):
-            found.append(f"{newest} loads there (tried {date})")
-        elif result == "refuses":
-            found.append(f"{newest}, the newest on {date}, refuses as well")
-        free = [key for key, results in entry["results"].items() if results.get("free-threaded") == "yes"]
-        if free:
-            found.append(f"keeps the GIL off on a free-threaded CPython (tried on {', '.join(free)})")
+    entry, date = known()["packages"].get(name, {}), known()["date"]
+    series = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    newest = entry.get(series, {})
+    if newest.get("own-gil") == "yes" and _release(newest["version"]) > _release(extension.version or ""):
+        found.append(f"{newest['version']} loads there, tried on {date}")
+    elif newest.get("own-gil") == "refuses":
+        same = newest["version"] == extension.version
+        found.append(f"{'it' if same else newest['version']} was the newest on {date}, and refuses")
+    free = [each for each, results in entry.items() if results.get("free-threaded") == "yes"]
+    if free:
+        found.append(f"keeps the GIL off on a free-threaded CPython (tried on {', '.join(free)})")
     if name in INSTEAD:
         found.append(f"instead: {INSTEAD[name]}")
     return found
