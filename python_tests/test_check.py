@@ -16,8 +16,10 @@ from chaussette._check import _extensions
 from support.process import HERE, command_line, session_members
 from support.waiting import soon
 
-own_gil = pytest.mark.own_gil
-free_threaded = pytest.mark.free_threaded
+#: Of a build with a GIL, and of one without: a check tries each isolation that there is by itself.
+own_gil = pytest.mark.isolation("own-gil")
+free_threaded = pytest.mark.isolation("free-threaded")
+pytestmark = pytest.mark.isolation("own-gil", "free-threaded")
 
 #: Seconds: a check of these applications takes five, on a machine that has others to do.
 DEADLINE = 80
