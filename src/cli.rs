@@ -8,6 +8,7 @@ mod backend;
 mod control;
 mod development;
 mod lives;
+mod manager;
 mod proxies;
 mod sockets;
 mod timeouts;
@@ -28,13 +29,14 @@ use self::control::ControlArgs;
 pub use self::control::{Form, Question};
 use self::development::{Asked, DevelopmentArgs};
 use self::lives::LivesArgs;
+use self::manager::ManagerArgs;
 use self::proxies::ProxyArgs;
 use self::sockets::SocketArgs;
 use self::timeouts::TimeoutArgs;
 use self::values::{AddressFamily, Interpreters, Seconds, StreamOnly};
 use crate::config::{
     self, Access, AccessFormat, AccessOutput, AppForm, Config, Hooks, Isolation, Life, Limits, LogLevel,
-    LogOutput, Logs, VERSION, Workers,
+    LogOutput, Logs, Manager, VERSION, Workers,
 };
 
 /// Name of the program in its help and its errors, however it was started.
@@ -147,7 +149,7 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
         hooks: Hooks { pre: line.compatible.pre_hook, post: line.compatible.post_hook },
         reload,
         resumed: sockets::resumed(env),
-        manager: crate::notify::manager(env),
+        manager: Manager { heartbeat: line.manager.heartbeat(), ..crate::notify::manager(env) },
         notices,
     })
 }
@@ -193,6 +195,8 @@ struct Line {
     proxies: ProxyArgs,
     #[command(flatten)]
     control: ControlArgs,
+    #[command(flatten)]
+    manager: ManagerArgs,
     #[command(flatten)]
     logs: LogArgs,
     #[command(flatten)]
@@ -253,6 +257,9 @@ struct LimitArgs {
     /// Seconds an idle connection is kept, 0 to close after each response
     #[arg(long, value_name = "S", default_value_t = Seconds(config::DEFAULT_KEEP_ALIVE), value_parser = values::seconds)]
     keep_alive: Seconds,
+    /// Seconds a connection without a request is kept for one more once the process stops
+    #[arg(long, value_name = "S", default_value_t = Seconds(config::DEFAULT_DRAIN_IDLE), value_parser = values::seconds)]
+    drain_idle: Seconds,
 }
 
 #[derive(Debug, Args)]
@@ -321,6 +328,7 @@ impl LimitArgs {
             body_timeout: self.body_timeout.0,
             min_rate: NonZeroU32::new(self.min_rate),
             keep_alive: self.keep_alive.0,
+            drain_idle: self.drain_idle.0,
         }
     }
 }
