@@ -202,14 +202,3 @@ def test_output_through_the_pipes_of_circus_arrives():
         soon(lambda: "err: piped\n" in (daemon.folder / "err").read_text())
         daemon.control("stop", "web", "--waiting")
         soon(lambda: "out: piped\n" in (daemon.folder / "out").read_text())
-
-
-def test_the_shipped_circus_ini_serves(tmp_path):
-    shipped = HERE.parent / "examples" / "circus" / "circus.ini"
-    if not shipped.exists():
-        pytest.skip("examples/circus/circus.ini is not beside this suite")
-    text = shipped.read_text().replace("[circus]\n", "", 1).replace("port = 8080", "port = 0")
-    text = text.replace("check_delay = 5", "warmup_delay = 0").replace(" app:app", " app:app $(folder)/web")
-    with circusd(text, cwd=HERE.parent, env={"PATH": f"{BIN}:{os.environ['PATH']}"}) as daemon:
-        daemon.wait_ready("web")
-        assert get(daemon.address("web")).status == 200

@@ -103,12 +103,14 @@ def test_at_a_start_circus_tries_again_until_the_application_loads(code):
         assert get(daemon, "web").status == 200
 
 
-def test_not_ready_stop_stops_the_watcher_at_its_start(code):
+def test_more_failed_starts_in_a_row_than_max_retry_stop_the_watcher(code):
+    """What Circus's flapping plugin is for; but that asks circusd just when it is starting the next one."""
     code.write("broken(\n")
-    settings = {"chaussette.not_ready": "stop", **WAITS}
+    settings = {"chaussette.max_retry": 1, **WAITS}
     with circusd(site("web", *code.options, application="changing:app", **settings)) as daemon:
-        soon(lambda: daemon.statuses()["web"] == "stopped")
-        assert daemon.said("status 4; chaussette.not_ready = stop: the watcher is stopped")
+        soon(lambda: daemon.statuses()["web"] == "stopped", 30)
+        assert len(daemon.said("status 4; Circus keeps it, and starts another one should it end")) == 1
+        assert daemon.said(r"status 4; chaussette\.max_retry = 1: web is stopped")
         code.serve("1")
         daemon.control("start", "web", "--waiting")
         assert get(daemon, "web").status == 200

@@ -16,8 +16,8 @@ is respawned. What processes write to Circus's pipes is read meanwhile: otherwis
 Options of the watcher, in its section:
 
 - `chaussette.ready_timeout`: seconds that a process has to be ready (30).
-- `chaussette.not_ready`: what becomes of one that is not, where it takes nobody's place. `retry` (the default): Circus
-  goes on as without the hook. `stop`: it stops the watcher, with every process of it.
+- `chaussette.max_retry`: how many starts in a row may fail before Circus is told to stop the watcher; -1 (the default):
+  any number, as without the hook.
 - `chaussette.drain_timeout`: seconds that a process has to end before a signal that would break off its requests (the
   watcher's `graceful_timeout`).
 - `chaussette.control`: the address of the control socket, if the command line does not show it (`shell = True`).
@@ -66,8 +66,8 @@ def wait_ready(watcher: Any, arbiter: Any, hook_name: str, pid: int, **_: Any) -
     """`after_spawn`: wait until as many interpreters of the new process serve as it shall have.
 
     False ends the process. So it is only where another one goes on in its place, that is while Circus reloads: there
-    are more processes then than `numprocesses`. At a start or a respawn False would stop the watcher with all processes
-    of it, now and for good; there it is True, unless `chaussette.not_ready = stop`.
+    are more processes then than `numprocesses`. At a start or a respawn False makes Circus stop the watcher with all
+    processes of it, for good; there it is True, unless nobody else serves and `chaussette.max_retry` is passed.
     """
     name = f"{watcher.name}: process {pid}"
     began = time.monotonic()
@@ -79,6 +79,7 @@ def wait_ready(watcher: Any, arbiter: Any, hook_name: str, pid: int, **_: Any) -
             serving = sum(one["stage"] == "serving" for one in status["interpreters"])
             wanted = status["interpreters_wanted"]
             if serving >= wanted and _ask(address, "GET", "/readyz", ANSWER_TIMEOUT)[0] == 200:
+                _failures.pop(watcher.name, None)
                 logger.info("wait_ready: %s is ready after %.1f s", name, time.monotonic() - began)
                 return True
             why = f"{serving} of {wanted} interpreters serve"
@@ -90,7 +91,7 @@ def wait_ready(watcher: Any, arbiter: Any, hook_name: str, pid: int, **_: Any) -
             why = f"not within chaussette.ready_timeout = {limit:g} s: {why}"
             break
         _pause(arbiter)
-    return _not_ready(watcher, f"wait_ready: {name} is not ready: {why}")
+    return _not_ready(watcher, pid, f"wait_ready: {name} is not ready: {why}")
 
 
 def drain(
@@ -148,17 +149,22 @@ def extended_stats(watcher: Any, arbiter: Any, hook_name: str, pid: int, stats: 
     return True
 
 
-def _not_ready(watcher: Any, line: str) -> bool:
+#: Starts in a row that have failed, by watcher.
+_failures: dict[str, int] = {}
+
+
+def _not_ready(watcher: Any, pid: int, line: str) -> bool:
     """What the hook returns; `line` is logged with what that comes to."""
     if len(watcher.processes) > watcher.numprocesses:
         logger.error("%s; it is ended, and the one before it goes on", line)
         return False
-    policy = _option(watcher, "chaussette.not_ready", "retry")
-    if policy == "stop":
-        logger.error("%s; chaussette.not_ready = stop: the watcher is stopped", line)
+    failed = _failures[watcher.name] = _failures.get(watcher.name, 0) + 1
+    most = _number(watcher, "chaussette.max_retry", -1)
+    is_alone = all(other == pid or _ending(other) is not None for other in watcher.processes)
+    if 0 <= most < failed and is_alone:
+        del _failures[watcher.name]
+        logger.critical("%s; chaussette.max_retry = %d: %s is stopped", line, most, watcher.name)
         return False
-    if policy != "retry":
-        logger.error("chaussette.not_ready = %s: use retry or stop; taken as retry", policy)
     logger.error("%s; Circus keeps it, and starts another one should it end", line)
     return True
 
@@ -194,6 +200,15 @@ def _seconds(watcher: Any, name: str, default: float) -> float:
         return seconds
     logger.error("%s = %s: not a number of seconds: taken as %g", name, given, default)
     return default
+
+
+def _number(watcher: Any, name: str, default: int) -> int:
+    given = _option(watcher, name, default)
+    try:
+        return int(given)
+    except ValueError:
+        logger.error("%s = %s: not a whole number: taken as %d", name, given, default)
+        return default
 
 
 def _address(watcher: Any, pid: int) -> tuple[Any, str]:
