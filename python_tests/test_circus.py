@@ -1,13 +1,11 @@
 """Under a real circusd 0.19: served through its sockets, and no request lost to a client that retries."""
 
-import contextlib
 import os
 import signal
-import socket
 
 import pytest
 from apps.hello import LINE
-from support.circus import BIN, Circus, Visitors, socket_section, watcher
+from support.circus import BIN, Visitors, circusd, free_port, socket_section, watcher
 from support.process import HERE
 from support.waiting import soon
 from support.wire import Connection
@@ -39,17 +37,6 @@ CONFIGURATION = "\n".join(
         watcher("stdin", ["--fd", "0", "--interpreters", "1"], use_sockets=False, stdin_socket="stdin"),
     ]
 )
-
-
-@contextlib.contextmanager
-def circusd(*arguments, **named):
-    """A circusd that must end, and leave nothing behind."""
-    daemon = Circus(*arguments, **named)
-    try:
-        yield daemon
-    finally:
-        wrong = daemon.clean_up()
-        assert not wrong, "\n".join(wrong)
 
 
 @pytest.fixture(scope="module")
@@ -175,19 +162,13 @@ def test_a_unix_path_of_circus_is_not_unlinked_by_the_server():
 
 
 def test_so_reuseport_works_when_the_placeholder_is_in_cmd():
+    # With port 0 each process would get a port of its own, which circusd does not tell.
     configuration = "\n".join(
         [socket_section("web", host="127.0.0.1", port=free_port(), so_reuseport=True), watcher("web", fd_of("web"))]
     )
     with circusd(configuration) as daemon:
         daemon.wait_ready("web")
         assert get(daemon.address("web")).status == 200
-
-
-def free_port():
-    """so_reuseport with port 0 would give each process a port of its own, which circusd does not tell."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def test_so_reuseport_with_the_placeholder_in_args_is_told_with_its_cure():
@@ -221,14 +202,3 @@ def test_output_through_the_pipes_of_circus_arrives():
         soon(lambda: "err: piped\n" in (daemon.folder / "err").read_text())
         daemon.control("stop", "web", "--waiting")
         soon(lambda: "out: piped\n" in (daemon.folder / "out").read_text())
-
-
-def test_the_shipped_circus_ini_serves(tmp_path):
-    shipped = HERE.parent / "examples" / "circus" / "circus.ini"
-    if not shipped.exists():
-        pytest.skip("examples/circus/circus.ini is not beside this suite")
-    text = shipped.read_text().replace("[circus]\n", "", 1).replace("port = 8080", "port = 0")
-    text = text.replace("check_delay = 5", "warmup_delay = 0").replace(" app:app", " app:app $(folder)/web")
-    with circusd(text, cwd=HERE.parent, env={"PATH": f"{BIN}:{os.environ['PATH']}"}) as daemon:
-        daemon.wait_ready("web")
-        assert get(daemon.address("web")).status == 200

@@ -9,6 +9,7 @@ mod check;
 mod control;
 mod development;
 mod lives;
+mod manager;
 mod proxies;
 mod sockets;
 mod timeouts;
@@ -30,13 +31,14 @@ use self::control::ControlArgs;
 pub use self::control::{Form, Question};
 use self::development::{Asked, DevelopmentArgs};
 use self::lives::LivesArgs;
+use self::manager::ManagerArgs;
 use self::proxies::ProxyArgs;
 use self::sockets::SocketArgs;
 use self::timeouts::TimeoutArgs;
 use self::values::{AddressFamily, Interpreters, Seconds, StreamOnly};
 use crate::config::{
     self, Access, AccessFormat, AccessOutput, AppForm, Config, Hooks, Isolation, Life, Limits, LogLevel,
-    LogOutput, Logs, VERSION, Workers,
+    LogOutput, Logs, Manager, VERSION, Workers,
 };
 
 /// Name of the program in its help and its errors, however it was started.
@@ -152,7 +154,7 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
         reload,
         check,
         resumed: sockets::resumed(env),
-        manager: crate::notify::manager(env),
+        manager: Manager { heartbeat: line.manager.heartbeat(), ..crate::notify::manager(env) },
         notices,
     })
 }
@@ -200,6 +202,8 @@ struct Line {
     control: ControlArgs,
     #[command(flatten)]
     check: CheckArgs,
+    #[command(flatten)]
+    manager: ManagerArgs,
     #[command(flatten)]
     logs: LogArgs,
     #[command(flatten)]
@@ -260,6 +264,9 @@ struct LimitArgs {
     /// Seconds an idle connection is kept, 0 to close after each response
     #[arg(long, value_name = "S", default_value_t = Seconds(config::DEFAULT_KEEP_ALIVE), value_parser = values::seconds)]
     keep_alive: Seconds,
+    /// Seconds a connection without a request is kept for one more once the process stops
+    #[arg(long, value_name = "S", default_value_t = Seconds(config::DEFAULT_DRAIN_IDLE), value_parser = values::seconds)]
+    drain_idle: Seconds,
 }
 
 #[derive(Debug, Args)]
@@ -328,6 +335,7 @@ impl LimitArgs {
             body_timeout: self.body_timeout.0,
             min_rate: NonZeroU32::new(self.min_rate),
             keep_alive: self.keep_alive.0,
+            drain_idle: self.drain_idle.0,
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::os::fd::RawFd;
 use std::path::PathBuf;
@@ -79,6 +80,13 @@ pub const DEFAULT_MIN_RATE: u32 = 240;
 /// Seconds an idle connection is kept. Above the 60 s of nginx, HAProxy and AWS load balancers:
 /// the proxy closes first, so it never sends a request into a connection that we just closed.
 pub const DEFAULT_KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// Seconds an idle connection is kept once the process stops. 0: an idle server ends at once; whoever has clients that
+/// cannot ask again gives them some.
+pub const DEFAULT_DRAIN_IDLE: Duration = Duration::ZERO;
+
+/// Seconds between two signs of life to Circus. 20 s: three in the `loop_rate` (60 s) of its watchdog, which counts one.
+pub const DEFAULT_HEARTBEAT_INTERVAL: Duration = Duration::from_secs(20);
 
 /// Everything one run needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -226,6 +234,8 @@ pub struct Limits {
     pub min_rate: Option<NonZeroU32>,
     /// For the next request on an idle connection. Zero: close after each response.
     pub keep_alive: Duration,
+    /// The same, once the process stops: so long it may come, be answered, and be told that it was the last.
+    pub drain_idle: Duration,
 }
 
 impl Default for Limits {
@@ -238,6 +248,7 @@ impl Default for Limits {
             body_timeout: DEFAULT_BODY_TIMEOUT,
             min_rate: NonZeroU32::new(DEFAULT_MIN_RATE),
             keep_alive: DEFAULT_KEEP_ALIVE,
+            drain_idle: DEFAULT_DRAIN_IDLE,
         }
     }
 }
@@ -316,13 +327,22 @@ pub struct Hooks {
     pub post: Option<String>,
 }
 
-/// The program that manages this process, as the environment tells of it (sd_notify(3)).
+/// The program that manages this process, as the environment (sd_notify(3)) and the command line tell of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Manager {
     /// `NOTIFY_SOCKET`: where it listens.
     pub notify: Option<OsString>,
     /// `WATCHDOG_USEC`: how long it bears no sign of life.
     pub watchdog: Option<Duration>,
+    /// `--heartbeat`: what Circus's watchdog is sent.
+    pub heartbeat: Option<Heartbeat>,
+}
+
+/// Where signs of life go as datagrams, and how often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heartbeat {
+    pub to: SocketAddr,
+    pub interval: Duration,
 }
 
 /// Which of a host's addresses is bound.

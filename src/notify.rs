@@ -1,26 +1,33 @@
-//! What systemd is told: ready, reloading, stopping, a status line, and signs of life (sd_notify(3)).
+//! What systemd is told: ready, reloading, stopping, a status line, and signs of life (sd_notify(3)). Circus's watchdog is
+//! sent signs of life alone.
 //!
-//! Owns the datagrams to `NOTIFY_SOCKET`. Knows the census, and neither HTTP nor Python. Rule: a manager that does not
-//! listen costs nothing but a line in the log.
+//! Owns the datagrams to `NOTIFY_SOCKET` and `--heartbeat`. Knows the census, and neither HTTP nor Python. Rule: a manager
+//! that does not listen costs nothing but a line in the log.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::census::{Census, Desk, Record, Roster, Stage};
-use crate::config::Manager;
+use crate::config::{Heartbeat, Manager};
 
 /// Signs of life are sent so many times within the manager's patience, as sd_watchdog_enabled(3) advises.
 const SIGNS: u32 = 2;
+
+/// Intervals of `--heartbeat` that every thread may be at one request. 3: as many as Circus's watchdog goes without (its
+/// `max_count`).
+const SILENT: u32 = 3;
 
 /// To the program that manages this process, if it listens.
 #[derive(Debug)]
 pub struct Notify {
     socket: Option<UnixDatagram>,
     patience: Option<Duration>,
+    pulse: Option<Pulse>,
     last: Phase,
     line: String,
 }
@@ -44,13 +51,20 @@ impl Notify {
                 .ok()
         });
         let patience = manager.watchdog.filter(|_| socket.is_some());
-        Self { socket, patience, last: Phase::Starting, line: String::new() }
+        let pulse = manager.heartbeat.and_then(|heartbeat| {
+            Pulse::new(heartbeat)
+                .inspect_err(|error| tracing::warn!("--heartbeat udp://{}: not sent: {error}", heartbeat.to))
+                .ok()
+        });
+        Self { socket, patience, pulse, last: Phase::Starting, line: String::new() }
     }
 
     /// How often [`Notify::beat`] must be called.
     #[must_use]
     pub fn interval(&self) -> Option<Duration> {
-        self.patience.map(|patience| patience / SIGNS)
+        let systemd = self.patience.map(|patience| patience / SIGNS);
+        let circus = self.pulse.as_ref().map(|pulse| pulse.interval);
+        systemd.into_iter().chain(circus).min()
     }
 
     /// Tells what is new in `census`, which is that of a server that serves.
@@ -85,13 +99,14 @@ impl Notify {
     }
 
     /// A sign of life, unless every thread has been at the same request for longer than the manager's patience.
-    pub fn beat(&self, roster: &Roster) {
-        let Some(patience) = self.patience else { return };
-        let serves = |record: &Record| {
-            record.stage() == Stage::Serving && record.desks().iter().any(|desk| answers(desk, patience))
-        };
-        if roster.records().iter().any(|record| serves(record)) {
+    pub fn beat(&mut self, roster: &Roster) {
+        if self.patience.is_some_and(|patience| is_alive(roster, patience)) {
             self.send("WATCHDOG=1");
+        }
+        if let Some(pulse) = &mut self.pulse
+            && is_alive(roster, pulse.interval * SILENT)
+        {
+            pulse.send();
         }
     }
 
@@ -101,6 +116,54 @@ impl Notify {
             tracing::debug!("the manager was not told {text:?}: {error}");
         }
     }
+}
+
+/// Signs of life to Circus's watchdog (circus.plugins.watchdog).
+#[derive(Debug)]
+struct Pulse {
+    socket: UdpSocket,
+    interval: Duration,
+    heard: Heard,
+}
+
+/// What became of the last one, as far as the kernel knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    Perhaps,
+    No,
+}
+
+impl Pulse {
+    fn new(Heartbeat { to, interval }: Heartbeat) -> io::Result<Self> {
+        let any: IpAddr =
+            if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let socket = UdpSocket::bind((any, 0))?;
+        socket.set_nonblocking(true)?;
+        // Connected, so that the kernel tells with the next one that nobody has listened.
+        socket.connect(to)?;
+        Ok(Self { socket, interval, heard: Heard::Perhaps })
+    }
+
+    /// `pid;timestamp`, the plugin's default `msg_regex`.
+    fn send(&mut self) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let line = format!("{};{:.3}", std::process::id(), now.as_secs_f64());
+        let before = std::mem::replace(&mut self.heard, Heard::Perhaps);
+        if let Err(error) = self.socket.send(line.as_bytes()) {
+            self.heard = Heard::No;
+            if before == Heard::Perhaps {
+                tracing::warn!("--heartbeat: Circus's watchdog was not reached, and is tried again: {error}");
+            }
+        }
+    }
+}
+
+/// Whether an interpreter serves with a thread that has not been at the same request for `patience`.
+fn is_alive(roster: &Roster, patience: Duration) -> bool {
+    let serves = |record: &Record| {
+        record.stage() == Stage::Serving && record.desks().iter().any(|desk| answers(desk, patience))
+    };
+    roster.records().iter().any(|record| serves(record))
 }
 
 fn answers(desk: &Desk, patience: Duration) -> bool {
@@ -157,6 +220,7 @@ pub fn manager(env: &dyn Fn(&str) -> Option<OsString>) -> Manager {
     Manager {
         notify: env("NOTIFY_SOCKET").filter(|name| !name.is_empty()),
         watchdog: number("WATCHDOG_USEC").filter(|usec| ours && *usec > 0).map(Duration::from_micros),
+        heartbeat: None,
     }
 }
 
@@ -210,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_sign_of_life_needs_an_interpreter_that_answers() {
-        let (socket, notify) = listener("watchdog");
+        let (socket, mut notify) = listener("watchdog");
         assert_eq!(notify.interval(), Some(Duration::from_millis(1500)));
         let (_dispatcher, queue) = crate::dispatch::queue(1, std::sync::Arc::default());
         let roster = Roster::new(queue);
@@ -221,6 +285,32 @@ mod tests {
         record.reach(Stage::Serving);
         notify.beat(&roster);
         assert_eq!(told(&socket), ["WATCHDOG=1"]);
+    }
+
+    #[test]
+    fn circus_is_told_the_process_and_the_time() {
+        let watchdog = UdpSocket::bind("127.0.0.1:0").unwrap();
+        watchdog.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let interval = Duration::from_secs(20);
+        let heartbeat = Some(Heartbeat { to: watchdog.local_addr().unwrap(), interval });
+        let mut notify = Notify::new(&Manager { heartbeat, ..Manager::default() });
+        assert_eq!(notify.interval(), Some(interval));
+        let (_dispatcher, queue) = crate::dispatch::queue(1, std::sync::Arc::default());
+        let roster = Roster::new(queue);
+        notify.beat(&roster);
+        let record = roster.register(0);
+        record.desk();
+        record.reach(Stage::Serving);
+        notify.beat(&roster);
+        let mut buffer = [0; 100];
+        let length = watchdog.recv(&mut buffer).unwrap();
+        let text = std::str::from_utf8(&buffer[..length]).unwrap();
+        let (pid, time) = text.split_once(';').unwrap();
+        assert_eq!(pid, std::process::id().to_string());
+        assert!(time.parse::<f64>().unwrap() > 1.7e9);
+        watchdog.set_nonblocking(true).unwrap();
+        // The first beat, when nobody served, was none.
+        assert!(watchdog.recv(&mut buffer).is_err());
     }
 
     #[test]

@@ -243,7 +243,7 @@ impl<L: Loader> Supervisor<L> {
 
     /// A sign of life to the manager, when it is time.
     fn beat(&mut self, now: Instant) {
-        if let Some(manager) = &self.state.manager
+        if let Some(manager) = &mut self.state.manager
             && self.state.beat.is_some_and(|beat| beat <= now)
         {
             manager.beat(&self.roster);

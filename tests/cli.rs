@@ -8,8 +8,9 @@ use std::time::Duration;
 use chaussette::cli::{ExitStatus, Form, Outcome, Question, main, parse};
 use chaussette::config::{
     Access, AccessFormat, AccessOutput, Address, AppForm, Backend, Bounds, Config, ControlAddress, Family,
-    ForwardedHeader, ForwardedHeaders, Given, Hooks, Isolation, Life, Limits, Lives, LogLevel, LogOutput,
-    Logs, Manager, Patching, Proxies, ProxyProtocol, Reload, Report, Timeouts, Trusted, Unbelieved, Workers,
+    ForwardedHeader, ForwardedHeaders, Given, Heartbeat, Hooks, Isolation, Life, Limits, Lives, LogLevel,
+    LogOutput, Logs, Manager, Patching, Proxies, ProxyProtocol, Reload, Report, Timeouts, Trusted,
+    Unbelieved, Workers,
 };
 
 fn argv(words: &str) -> Vec<OsString> {
@@ -84,6 +85,7 @@ fn no_words_give_the_defaults() {
             body_timeout: Duration::from_secs(60),
             min_rate: NonZeroU32::new(240),
             keep_alive: Duration::from_secs(75),
+            drain_idle: Duration::ZERO,
         },
         proxies: Proxies {
             trusted: Trusted { networks: Vec::new(), unix: false, every_peer: false },
@@ -109,9 +111,9 @@ fn each_option_sets_its_setting() {
     let words = "--host ::1 --port 0 --backlog 5 --interpreters 3 --threads 4 --isolation own-gil --factory \
         --queue 7 --graceful-timeout 0.5 --timeout 30 --timeout-grace 0.5 --queue-timeout 0 --max-stuck 3 --min-interpreters 2 --max-interpreters 5 --max-requests 100 \
         --max-requests-jitter 7 --max-lifetime 3600 --spare --warmup http://example.org/health --max-growth 256 --max-body 0 --max-header-size 8192 --max-headers 9 \
-        --header-timeout 1 --body-timeout 2 --min-rate 0 --keep-alive 0 --forwarded-allow-ips 10.1.2.3/8,unix \
+        --header-timeout 1 --body-timeout 2 --min-rate 0 --keep-alive 0 --drain-idle 5 --forwarded-allow-ips 10.1.2.3/8,unix \
         --forwarded-headers X-Forwarded-For,x-forwarded-proto --clear-untrusted-proxy-headers --proxy-protocol v2 \
-        --control unix:/c --log-level debug --log-output /log --access-log - --access-log-format json \
+        --control unix:/c --heartbeat udp://127.0.0.1:1664 --heartbeat-interval 2 --log-level debug --log-output /log --access-log - --access-log-format json \
         --python-path /a::/b --pre-hook app.pre --post-hook app:post --socket-type SOCK_STREAM pkg:app one -- --two";
     let expected = Config {
         argv0: "/venv/bin/chaussette".to_owned(),
@@ -153,6 +155,7 @@ fn each_option_sets_its_setting() {
             body_timeout: Duration::from_secs(2),
             min_rate: None,
             keep_alive: Duration::ZERO,
+            drain_idle: Duration::from_secs(5),
         },
         proxies: Proxies {
             trusted: "10.0.0.0/8,unix".parse().unwrap(),
@@ -167,7 +170,13 @@ fn each_option_sets_its_setting() {
         reload: None,
         check: None,
         resumed: Vec::new(),
-        manager: Manager::default(),
+        manager: Manager {
+            heartbeat: Some(Heartbeat {
+                to: "127.0.0.1:1664".parse().unwrap(),
+                interval: Duration::from_secs(2),
+            }),
+            ..Manager::default()
+        },
         notices: Vec::new(),
     };
     assert_eq!(config(words), expected);
@@ -464,6 +473,15 @@ fn a_mistake_is_told_in_one_line_with_option_value_and_cure() {
         ("--control fd://3", format!("--control fd://3: the control socket is never an inherited one: {places}")),
         ("--control 9000", format!("--control 9000: no port: {places}")),
         ("--control unix:", format!("--control unix:: no path: {places}")),
+        (
+            "--heartbeat 127.0.0.1:1664",
+            "--heartbeat 127.0.0.1:1664: no address of Circus's watchdog: use udp://127.0.0.1:1664, say".to_owned(),
+        ),
+        (
+            "--heartbeat udp://localhost:0",
+            "--heartbeat udp://localhost:0: no address of Circus's watchdog: use udp://127.0.0.1:1664, say".to_owned(),
+        ),
+        ("--heartbeat-interval 0", "--heartbeat-interval 0: would never pause: use 20, say".to_owned()),
         ("--census", "--census asks a server that runs: add --control ADDR, as it was given".to_owned()),
         (
             "--control [::1]:0 --census",

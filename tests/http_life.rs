@@ -198,6 +198,37 @@ fn a_queue_that_is_given_up_is_answered_503() {
 }
 
 #[test]
+fn draining_gives_idle_connections_time_for_one_more_request() {
+    let limits = Limits { drain_idle: PATIENCE, ..limits() };
+    let site = Site::with(Setup { limits, ..Default::default() }, hello);
+    let mut clients = [site.connect(), site.connect()];
+    for client in &mut clients {
+        client.send(get("/before"));
+        client.answer();
+    }
+    site.drain();
+    assert!(!site.has_ended(Duration::from_millis(50)));
+    for client in &mut clients {
+        client.send(get("/after") + &get("/behind"));
+        assert_eq!(client.answer().header("Connection"), Some("close"));
+        assert!(client.is_closed());
+    }
+    assert!(site.has_ended(PATIENCE));
+}
+
+#[test]
+fn draining_closes_an_idle_connection_once_its_time_is_up() {
+    let limits = Limits { drain_idle: Duration::from_millis(100), ..limits() };
+    let site = Site::with(Setup { limits, ..Default::default() }, hello);
+    let mut client = site.connect();
+    client.send(get("/before"));
+    client.answer();
+    site.drain();
+    assert!(client.is_closed());
+    assert!(site.has_ended(PATIENCE));
+}
+
+#[test]
 fn draining_closes_the_idle_at_once_and_finishes_the_rest() {
     let (site, gate) = Gate::site(Setup::default());
     let mut idle = site.connect();

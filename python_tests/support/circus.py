@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -38,6 +39,24 @@ def watcher(name, options, application="apps.hello:app", **settings):
 
 def socket_section(name, **settings):
     return "\n".join([f"[socket:{name}]", *(f"{key} = {value}" for key, value in settings.items())])
+
+
+@contextlib.contextmanager
+def circusd(*arguments, **named):
+    """A circusd that must end, and leave nothing behind."""
+    daemon = Circus(*arguments, **named)
+    try:
+        yield daemon
+    finally:
+        wrong = daemon.clean_up()
+        assert not wrong, "\n".join(wrong)
+
+
+def free_port(kind=socket.SOCK_STREAM):
+    """For what does not tell which port it got for 0."""
+    with socket.socket(type=kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 class Circus:
@@ -99,6 +118,14 @@ class Circus:
             self.sockets = {one["name"]: one for one in self.control("listsockets")["sockets"]}
         one = self.sockets[name]
         return one.get("path") or (one["host"], one["port"])
+
+    def statuses(self):
+        """Of each watcher: active, stopped, starting, stopping."""
+        return self.control("status")["statuses"]
+
+    def said(self, pattern):
+        """The lines of the log, circusd's and the servers', in which `pattern` is found."""
+        return [line for line in self.log.splitlines() if re.search(pattern, line)]
 
     def readies(self, pid=None):
         return len(re.findall(rf"\[{pid or r'\d+'}\] \[INFO\] ready: ", self.log))

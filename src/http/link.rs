@@ -475,7 +475,7 @@ impl Turn {
                 let idle = if self.served == 0 { limits.header_timeout } else { limits.keep_alive };
                 let until = match self.draining {
                     Some(drained) if self.served == 0 => (since + idle).min(drained + FIRST_REQUEST),
-                    Some(drained) => drained,
+                    Some(drained) => (since + idle).min(drained + limits.drain_idle),
                     None => since + idle,
                 };
                 if self.asleep { until } else { until.min(since + DOZE) }

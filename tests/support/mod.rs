@@ -56,6 +56,7 @@ pub fn limits() -> Limits {
         body_timeout: PATIENCE,
         min_rate: None,
         keep_alive: PATIENCE,
+        drain_idle: Duration::ZERO,
     }
 }
 

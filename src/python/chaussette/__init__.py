@@ -2,6 +2,7 @@
 
 Owns the version, and what applications import by name. Imported in every interpreter that serves, so it stays light
 and never imports `chaussette._native`: that extension module belongs to the main interpreter and refuses a second one.
+`chaussette.circus` is imported by other Pythons too, from 3.8 on.
 """
 
 import sys
@@ -22,7 +23,7 @@ class RequestTimeout(BaseException):
         super().__init__(*(args or ("the request took longer than --timeout",)))
 
 
-def interpreter_id() -> int | None:
+def interpreter_id() -> "int | None":  # quoted for Python 3.8
     """Return the number of the interpreter that calls, from 0, as the log and the control port tell it.
 
     Never given twice in a process, unlike `environ["chaussette.interpreter"]`, which an interpreter takes over from

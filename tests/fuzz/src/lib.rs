@@ -35,6 +35,7 @@ pub fn limits() -> Limits {
         body_timeout: Duration::from_secs(600),
         min_rate: None,
         keep_alive: Duration::from_secs(600),
+        drain_idle: Duration::ZERO,
     }
 }
 
