@@ -2,7 +2,11 @@
 //!
 //! Knows neither HTTP nor Python. Fakes in `tests/support` stand behind the same traits.
 
+mod either;
+
 use std::time::Duration;
+
+pub use either::Either;
 
 use crate::census::{Identity, Overdue, Thread};
 use crate::exchange::Exchange;
@@ -12,6 +16,11 @@ pub trait Application {
     /// Serves `first`, then whatever `line` gives, until that is `None`. Each exchange is answered.
     /// One attachment to an interpreter serves the whole batch.
     fn serve(&mut self, first: Exchange, line: &mut dyn Line);
+
+    /// Whether it can be given requests: one whose process is gone cannot.
+    fn can_serve(&self) -> bool {
+        true
+    }
 
     /// This thread, as whoever interrupts it from outside must name it.
     fn thread(&self) -> Thread;
@@ -34,6 +43,9 @@ pub trait Line {
 
     /// So long has this thread waited for its interpreter's GIL.
     fn attached_after(&mut self, _wait: Duration) {}
+
+    /// The application has not begun with this request and never will: another one shall.
+    fn give_back(&mut self, exchange: Exchange);
 }
 
 /// How an application ended.
@@ -52,6 +64,8 @@ pub enum Home {
     OwnGil,
     /// In the main interpreter, shared by all threads.
     Main,
+    /// In processes of their own.
+    Process,
 }
 
 /// Brings applications to life.
@@ -84,6 +98,30 @@ pub trait Invitation: Clone + std::fmt::Debug + Send + 'static {
     /// Tells where a thread is whose request has taken too long, and raises an exception in it. Called on a thread
     /// of its own, which may have to wait for the interpreter for ever.
     fn interrupt(self, overdue: &Overdue);
+
+    /// The number of its process, if that is not this one.
+    fn process(&self) -> Option<u32> {
+        None
+    }
+
+    /// Has `obituary` called, on whatever thread, when its process has ended: an interpreter's never does.
+    fn mourn(&self, _obituary: Obituary) {}
+
+    /// Ends it by force, whatever its threads do.
+    fn kill(&self) -> Killed {
+        Killed::Impossible
+    }
+}
+
+/// Told how a process ended, as it continues a sentence.
+pub type Obituary = Box<dyn FnOnce(String) + Send>;
+
+/// Whether an application ends that was to be ended by force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Killed {
+    Soon,
+    /// A thread of this process cannot be killed.
+    Impossible,
 }
 
 /// A load that failed, and what is left of it.
@@ -100,7 +138,7 @@ impl From<LoadError> for NotLoaded {
 }
 
 /// Why an application could not be loaded.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error, serde::Serialize, serde::Deserialize)]
 pub enum LoadError {
     /// Its own fault: the report holds the traceback.
     #[error("{report}")]
@@ -129,7 +167,7 @@ impl LoadError {
         match self {
             Self::Refused { extension, chain, report } => format!(
                 " extension module {extension} refuses interpreters with their own GIL (imported through {}): use \
-                 --isolation main, or a release of it that supports them\n{report}",
+                 --isolation process, or a release of it that supports them\n{report}",
                 chain.join(" > "),
             ),
             // A traceback begins on a line of its own; what comes before one does not.

@@ -38,7 +38,7 @@ use self::timeouts::TimeoutArgs;
 use self::values::{AddressFamily, Interpreters, Seconds, StreamOnly};
 use crate::config::{
     self, Access, AccessFormat, AccessOutput, AppForm, Config, Hooks, Isolation, Life, Limits, LogLevel,
-    LogOutput, Logs, Manager, VERSION, Workers,
+    LogOutput, Logs, Manager, Preload, VERSION, Workers,
 };
 
 /// Name of the program in its help and its errors, however it was started.
@@ -224,6 +224,9 @@ struct WorkerArgs {
     /// How interpreters are kept apart
     #[arg(long, value_name = "HOW", default_value = "auto", value_parser = values::isolation())]
     isolation: Isolation,
+    /// Each worker process imports the application by itself, instead of one for all before they are forked
+    #[arg(long)]
+    no_zygote: bool,
     /// APPLICATION is a function without parameters that returns the application
     #[arg(long)]
     factory: bool,
@@ -315,7 +318,9 @@ impl WorkerArgs {
             Interpreters::Auto => lives.around(Workers::auto_interpreters())?,
             Interpreters::Count(count) => (count, lives.bounds(count)?),
         };
-        Ok(Workers { interpreters, threads: self.threads, isolation: self.isolation, queue, bounds })
+        let preload = if self.no_zygote { Preload::None } else { Preload::Zygote };
+        let (threads, isolation) = (self.threads, self.isolation);
+        Ok(Workers { interpreters, threads, isolation, preload, queue, bounds })
     }
 }
 

@@ -159,6 +159,8 @@ pub struct Workers {
     pub threads: NonZeroUsize,
     /// How interpreters are kept apart.
     pub isolation: Isolation,
+    /// When worker processes load the application.
+    pub preload: Preload,
     /// Requests that may wait for a free worker, all interpreters together. At least one.
     pub queue: usize,
     /// How many interpreters there may be while it runs.
@@ -183,6 +185,7 @@ impl Default for Workers {
             bounds: Bounds::around(interpreters),
             threads: DEFAULT_THREADS,
             isolation: Isolation::default(),
+            preload: Preload::default(),
             queue: DEFAULT_QUEUE,
         }
     }
@@ -191,16 +194,28 @@ impl Default for Workers {
 /// How interpreters are kept apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Isolation {
-    /// Free-threaded on such a build; else own-GIL interpreters if the application loads there;
-    /// else the main interpreter.
+    /// Free-threaded on such a build while its GIL stays off; else own-GIL interpreters if the application
+    /// loads there; else worker processes.
     #[default]
     Auto,
     /// Sub-interpreters with a GIL each.
     OwnGil,
     /// Threads of the one interpreter of a free-threaded build.
     FreeThreaded,
+    /// Processes, forked from one that has loaded the application.
+    Process,
     /// Threads of the main interpreter.
     Main,
+}
+
+/// When a worker process loads its application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Preload {
+    /// Before it is forked: once for all.
+    #[default]
+    Zygote,
+    /// After that, by itself (`--no-zygote`).
+    None,
 }
 
 /// Deadlines of the process.

@@ -395,6 +395,13 @@ impl Seat {
         self.desk.waited(wait);
     }
 
+    /// Puts back what this worker has taken and not begun with, before all that waits.
+    pub fn give_back(&self, exchange: Exchange) {
+        let mut state = self.shared.state.lock();
+        state.waiting.push_front(Waiting { exchange, since: Instant::now() });
+        state.call_one();
+    }
+
     /// A part of a reply was left for the reactor: rings when it is time.
     pub fn offered(&mut self) {
         self.ringer.served(&self.shared.bell, Instant::now());

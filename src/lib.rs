@@ -21,6 +21,7 @@ pub mod interp;
 pub mod listener;
 pub mod logging;
 pub mod notify;
+pub mod process;
 #[cfg(feature = "python")]
 mod pymodule;
 pub mod rehearsal;

@@ -4,6 +4,8 @@
 //! like, from any thread. Rule: a log that cannot take a line (reader gone, disk full, pipe full)
 //! costs that line and never the server: nothing here fails, panics or waits for long.
 
+mod forward;
+
 use std::fmt::{self, Write as _};
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -23,6 +25,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter}
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 
+pub use self::forward::forward;
 use crate::config::{LogLevel, LogOutput};
 
 /// Target of the events that Python calls CRITICAL, a level that `tracing` lacks.
@@ -106,14 +109,25 @@ fn is_written(event: &Metadata<'_>, level: LogLevel) -> bool {
     *event.level() <= least
 }
 
-/// Python's name of an event's level.
-fn level_name(event: &Metadata<'_>) -> &'static str {
+/// An event's level, as Python has it.
+fn level_of(event: &Metadata<'_>) -> LogLevel {
     match *event.level() {
-        Level::ERROR if event.target() == CRITICAL => "CRITICAL",
-        Level::ERROR => "ERROR",
-        Level::WARN => "WARNING",
-        Level::INFO => "INFO",
-        _ => "DEBUG",
+        Level::ERROR if event.target() == CRITICAL => LogLevel::Critical,
+        Level::ERROR => LogLevel::Error,
+        Level::WARN => LogLevel::Warning,
+        Level::INFO => LogLevel::Info,
+        _ => LogLevel::Debug,
+    }
+}
+
+/// Its name there.
+fn level_name(event: &Metadata<'_>) -> &'static str {
+    match level_of(event) {
+        LogLevel::Critical => "CRITICAL",
+        LogLevel::Error => "ERROR",
+        LogLevel::Warning => "WARNING",
+        LogLevel::Info => "INFO",
+        LogLevel::Debug => "DEBUG",
     }
 }
 

@@ -6,6 +6,7 @@
 //! of somebody else's program; and `rehearse`, by which a check loads as the server does.
 
 mod handover;
+mod process;
 mod program;
 mod rehearse;
 
@@ -19,11 +20,12 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::application::Home;
+use crate::application::{Either, Home};
 use crate::cli;
 use crate::config::{Address, AppForm, Config, Family, LogOutput, Patching};
 use crate::interp::Truth;
 use crate::listener::{KEPT, Kept};
+use crate::process::ProcessLoader;
 use crate::reload::Sources;
 use crate::server::{self, Leave, Plan, Threading, Workplace};
 use crate::shutdown::{Ask, Signals};
@@ -40,6 +42,8 @@ mod _native {
     use super::handover::Listener;
     #[pymodule_export]
     use super::main;
+    #[pymodule_export]
+    use super::process::zygote;
     #[pymodule_export]
     use super::program::Program;
     #[pymodule_export]
@@ -149,16 +153,16 @@ struct MainInterpreter {
 }
 
 impl Workplace for MainInterpreter {
-    type Loader = WsgiLoader;
+    type Loader = Either<WsgiLoader, ProcessLoader>;
 
     fn threading(&self) -> Threading {
         self.threading
     }
 
-    fn loader(&self, config: &Config, plan: Plan, sources: Option<Sources>) -> WsgiLoader {
+    fn loader(&self, config: &Config, plan: Plan, sources: Option<Sources>) -> Self::Loader {
         let mut argv = vec![config.argv0.clone()];
         argv.extend(config.arguments.iter().cloned());
-        WsgiLoader::new(Settings {
+        let settings = Settings {
             application: config.application.clone(),
             factory: Truth::from(config.form == AppForm::Factory),
             path: self.path(config),
@@ -167,11 +171,15 @@ impl Workplace for MainInterpreter {
             multithread: Truth::from(plan.crew.threads > 1),
             // Interpreters with their own GIL share no objects: to an application its siblings are what
             // other processes are, and PEP 3333's flag is how it learns that its memory is not the only one.
-            multiprocess: Truth::from(plan.home == Home::OwnGil && plan.crew.slots > 1),
+            multiprocess: Truth::from(plan.home != Home::Main && plan.crew.slots > 1),
             patience: server::joining(config.life.graceful_timeout),
             sources,
             request_timeout: config.timeouts.request,
-        })
+        };
+        match plan.home {
+            Home::OwnGil | Home::Main => Either::Left(WsgiLoader::new(settings)),
+            Home::Process => Either::Right(process::loader(config, settings)),
+        }
     }
 
     fn find_hook(&self, config: &Config, name: &str) -> Result<(), String> {

@@ -11,6 +11,7 @@ mod relevant;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use globset::Glob;
@@ -42,13 +43,28 @@ pub struct Made {
 }
 
 /// Where interpreters say what they are made of.
-#[derive(Debug, Clone)]
-pub struct Sources(UnboundedSender<Made>);
+#[derive(Clone)]
+pub struct Sources(Arc<dyn Fn(Made) + Send + Sync>);
+
+impl std::fmt::Debug for Sources {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Sources")
+    }
+}
 
 impl Sources {
+    /// Who watches is told by `tell`.
+    pub fn told_by(tell: impl Fn(Made) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(tell))
+    }
+
     pub fn made(&self, made: Made) {
+        (self.0)(made);
+    }
+
+    fn of(sender: UnboundedSender<Made>) -> Self {
         // Nobody watches any more: the process ends.
-        let _ = self.0.send(made);
+        Self::told_by(move |made| drop(sender.send(made)))
     }
 }
 
@@ -98,7 +114,7 @@ pub fn watch(include: &[Glob]) -> Result<(Sources, Changes), WatchError> {
     for (folder, mode) in changes.included.folders() {
         changes.put_watch(&folder, mode);
     }
-    Ok((Sources(sources), changes))
+    Ok((Sources::of(sources), changes))
 }
 
 impl Changes {

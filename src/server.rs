@@ -240,7 +240,7 @@ fn internal(message: impl std::fmt::Display) -> Stopped {
 /// What a stuck thread means here.
 fn stock(config: &Config, plan: Plan) -> Stock {
     let Crew { slots, threads } = plan.crew;
-    let replaceable = plan.home == Home::OwnGil;
+    let replaceable = plan.home != Home::Main;
     let half = if replaceable { slots / 2 } else { threads / 2 };
     let most_stuck = config.timeouts.most_stuck.map_or(half.max(1), NonZeroUsize::get);
     Stock { threads, replaceable, most_stuck }
@@ -276,11 +276,13 @@ fn plans(config: &Config, threading: Threading) -> Result<Vec<Plan>, String> {
     let own_gil = Plan { home: Home::OwnGil, crew: Crew { slots: interpreters, threads } };
     let main = Plan { home: Home::Main, crew: Crew { slots: 1, threads } };
     let free = Plan { home: Home::Main, crew: Crew { slots: 1, threads: interpreters * threads } };
+    let process = Plan { home: Home::Process, ..own_gil };
     match (config.workers.isolation, threading) {
         (Isolation::OwnGil, _) => Ok(vec![own_gil]),
         (Isolation::Main, _) => Ok(vec![main]),
+        (Isolation::Process, _) => Ok(vec![process]),
         (Isolation::Auto | Isolation::FreeThreaded, Threading::Free) => Ok(vec![free]),
-        (Isolation::Auto, Threading::Gil) => Ok(vec![own_gil, main]),
+        (Isolation::Auto, Threading::Gil) => Ok(vec![own_gil, process]),
         (Isolation::FreeThreaded, Threading::Gil) => Err(
             "--isolation free-threaded needs a free-threaded build of CPython whose GIL is off; this one has \
              a GIL: use --isolation own-gil, or a python3.14t"
@@ -313,9 +315,10 @@ async fn start<W: Workplace>(
             (LoadError::Refused { extension, chain, .. }, Some(next)) => {
                 tracing::warn!(
                     "extension module {extension} refuses interpreters with their own GIL (imported through {}): \
-                     the application runs in the main interpreter instead, {} sharing one GIL",
+                     the application runs in {} instead, which take more memory and a few microseconds a request; \
+                     a release of it that supports them, or a free-threaded CPython, is the way back",
                     chain.join(" > "),
-                    count(next.crew.threads, "thread"),
+                    count(next.crew.slots, "worker process"),
                 );
             }
             _ => return Err(not_loaded((config, plan), &error, toll)),
@@ -352,6 +355,7 @@ fn announce(addresses: &[String], plan: Plan, threading: Threading, ready: &Read
     let Crew { slots, threads } = plan.crew;
     let noun = match (plan.home, threading) {
         (Home::OwnGil, _) => "own-GIL interpreter",
+        (Home::Process, _) => "worker process",
         (Home::Main, Threading::Gil) => "main interpreter",
         (Home::Main, Threading::Free) => "free-threaded interpreter",
     };
@@ -361,7 +365,8 @@ fn announce(addresses: &[String], plan: Plan, threading: Threading, ready: &Read
 }
 
 fn count(number: usize, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+    let end = if noun.ends_with('s') { "es" } else { "s" };
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}{end}") }
 }
 
 /// Serves until the process must end, then until the last reply is out or the time is up. Returns why, and when

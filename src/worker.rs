@@ -19,7 +19,7 @@ use self::gate::{Gate, Pass};
 use self::guests::Guests;
 pub use self::warmup::WarmUp;
 use self::wear::{Post, Wear};
-use crate::application::{Application, Ended, LoadError, Loaded, Loader, NotLoaded};
+use crate::application::{Application, Ended, Invitation as _, LoadError, Loaded, Loader, NotLoaded};
 use crate::census::{Record, Stage};
 use crate::dispatch::Member;
 
@@ -38,6 +38,8 @@ pub enum Report {
     Worn { number: u64 },
     /// It does not come back from the application's code.
     Stuck { number: u64 },
+    /// Its process has ended, and how.
+    Died { number: u64, how: String },
     /// Threads do not come back from the application's code, and too few can take their place.
     Exhausted,
     /// It takes no more requests and has none in hand; its exit handlers may take their time.
@@ -120,6 +122,15 @@ impl<L: Loader> Life<L> {
             record.close_door();
             return Report::Failed { number, error: LoadError::WarmUp(why), ended: application.end() };
         }
+        if let Some(process) = invitation.process() {
+            record.lives_in(process);
+        }
+        let (gone, bereaved) = (handle.clone(), reports.clone());
+        invitation.mourn(Box::new(move |how| {
+            // First of all: it is given nothing more.
+            gone.retire();
+            let _ = bereaved.send(Report::Died { number, how });
+        }));
         let wear = most.map(|most| Arc::new(Wear::new(number, most, reports.clone())));
         let work = Work { member: handle.member, gate: handle.gate, wear };
         let guests = Guests::new(&record, work.clone(), invitation);
@@ -153,7 +164,9 @@ impl Work {
             return application;
         }
         let mut post = Post::new(self.member.seat(desk), self.wear.clone());
-        while let Some(exchange) = post.wait() {
+        while application.can_serve()
+            && let Some(exchange) = post.wait()
+        {
             let served = catch_unwind(AssertUnwindSafe(|| application.serve(exchange, &mut post)));
             if served.is_err() {
                 post.count();

@@ -8,9 +8,7 @@ use std::time::Duration;
 use chaussette::cli::{ExitStatus, Form, Outcome, Question, main, parse};
 use chaussette::config::{
     Access, AccessFormat, AccessOutput, Address, AppForm, Backend, Bounds, Config, ControlAddress, Family,
-    ForwardedHeader, ForwardedHeaders, Given, Heartbeat, Hooks, Isolation, Life, Limits, Lives, LogLevel,
-    LogOutput, Logs, Manager, Patching, Proxies, ProxyProtocol, Reload, Report, Timeouts, Trusted,
-    Unbelieved, Workers,
+    Manager, Patching, Preload, Proxies, ProxyProtocol, Reload, Timeouts, Trusted, Unbelieved, Workers,
 };
 
 fn argv(words: &str) -> Vec<OsString> {
@@ -63,6 +61,7 @@ fn no_words_give_the_defaults() {
             interpreters: std::thread::available_parallelism().unwrap(),
             threads: NonZeroUsize::MIN,
             isolation: Isolation::Auto,
+            preload: Preload::Zygote,
             queue: 1024,
             bounds: Bounds {
                 least: NonZeroUsize::MIN,
@@ -128,6 +127,7 @@ fn each_option_sets_its_setting() {
             interpreters: NonZeroUsize::new(3).unwrap(),
             threads: NonZeroUsize::new(4).unwrap(),
             isolation: Isolation::OwnGil,
+            preload: Preload::Zygote,
             queue: 7,
             bounds: Bounds { least: NonZeroUsize::new(2).unwrap(), most: NonZeroUsize::new(5).unwrap() },
         },

@@ -30,6 +30,7 @@ fn interpreter(number: u64, stage: Stage) -> Interpreter {
         place: 0,
         stage,
         generation: 2,
+        process: None,
         age: Duration::from_secs(90_000),
         load: Some(Duration::from_millis(1250)),
         served: 40,

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 
 use super::{Desk, Record, Thread};
+use crate::application::Killed;
 
 /// The way into an interpreter. Called while a [`super::Visit`] is held.
 pub trait Access: Debug + Send + Sync {
@@ -17,6 +18,9 @@ pub trait Access: Debug + Send + Sync {
 
     /// One more thread serves there.
     fn invite(&self) -> io::Result<()>;
+
+    /// Ends it by force, whatever its threads do.
+    fn kill(&self) -> Killed;
 }
 
 /// A request that has taken too long, in the hands of the thread that serves it.

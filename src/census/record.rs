@@ -1,6 +1,6 @@
 //! One interpreter's record, from its birth to its end, and the door to it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -15,13 +15,16 @@ pub struct Identity {
     pub number: u64,
     /// The lowest that no living interpreter had when it was born.
     pub place: usize,
+    /// The reload whose code it has.
+    pub generation: u64,
 }
 
 /// What is known of one interpreter.
 #[derive(Debug)]
 pub struct Record {
     identity: Identity,
-    generation: u64,
+    /// Of the process that it is, if that is not this one; 0: it is this one.
+    process: AtomicU32,
     born: Instant,
     stage: Mutex<(Stage, Instant)>,
     /// Nanoseconds from birth to readiness; 0: not ready yet.
@@ -42,11 +45,12 @@ enum Door {
 pub struct Visit<'a>(#[allow(dead_code, reason = "held, never read")] RwLockReadGuard<'a, Door>);
 
 impl Record {
-    pub(super) fn new(identity: Identity, generation: u64) -> Self {
+    #[must_use]
+    pub fn new(identity: Identity) -> Self {
         let born = Instant::now();
         Self {
             identity,
-            generation,
+            process: AtomicU32::new(0),
             born,
             stage: Mutex::new((Stage::Loading, born)),
             load: AtomicU64::new(0),
@@ -70,7 +74,17 @@ impl Record {
 
     /// The reload whose code it has.
     pub fn generation(&self) -> u64 {
-        self.generation
+        self.identity.generation
+    }
+
+    /// It is a process of its own.
+    pub fn lives_in(&self, process: u32) {
+        self.process.store(process, Ordering::Relaxed);
+    }
+
+    /// The number of its process, if that is not this one.
+    pub fn process(&self) -> Option<u32> {
+        Some(self.process.load(Ordering::Relaxed)).filter(|process| *process > 0)
     }
 
     pub fn born(&self) -> Instant {
@@ -155,7 +169,8 @@ impl Record {
             number: self.number(),
             place: self.place(),
             stage: self.stage(),
-            generation: self.generation,
+            generation: self.generation(),
+            process: self.process(),
             age: now.saturating_duration_since(self.born),
             load: (load > 0).then(|| Duration::from_nanos(load)),
             served: desks.iter().map(|desk| desk.served()).sum(),

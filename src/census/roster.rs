@@ -106,7 +106,7 @@ impl Roster {
         state.next += 1;
         let taken = |place| state.records.iter().any(|record| record.place() == place);
         let place = (0..).find(|place| !taken(*place)).unwrap_or_default();
-        let record = Arc::new(Record::new(Identity { number, place }, generation));
+        let record = Arc::new(Record::new(Identity { number, place, generation }));
         state.records.push(Arc::clone(&record));
         record
     }

@@ -148,6 +148,8 @@ pub struct Interpreter {
     pub place: usize,
     pub stage: Stage,
     pub generation: u64,
+    /// The number of its process, if that is not this one.
+    pub process: Option<u32>,
     /// Since it began to load.
     pub age: Duration,
     /// From the beginning to readiness.

@@ -233,9 +233,11 @@ pub(super) fn family() -> Choice<AddressFamily> {
 }
 
 pub(super) fn isolation() -> Choice<Isolation> {
-    PossibleValuesParser::new(["auto", "own-gil", "free-threaded", "main"]).map(|name| match name.as_str() {
+    let names = ["auto", "own-gil", "free-threaded", "process", "main"];
+    PossibleValuesParser::new(names).map(|name| match name.as_str() {
         "own-gil" => Isolation::OwnGil,
         "free-threaded" => Isolation::FreeThreaded,
+        "process" => Isolation::Process,
         "main" => Isolation::Main,
         _ => Isolation::Auto,
     })

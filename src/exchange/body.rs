@@ -10,6 +10,7 @@ use std::task::{Poll, Waker};
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 
+use super::outlet::Inlet;
 use crate::bell::Bell;
 
 /// Bytes that may wait between the client and the application. 256 KiB: several reads of a fast client,
@@ -62,7 +63,7 @@ pub fn body_channel(bell: Arc<Bell>) -> (BodySender, BodyReader) {
         arrived: Condvar::new(),
         bell,
     });
-    (BodySender { pipe: Arc::clone(&pipe) }, BodyReader { pipe, failed: None })
+    (BodySender { pipe: Arc::clone(&pipe) }, BodyReader { source: Source::Pipe(pipe), failed: None })
 }
 
 #[derive(Debug)]
@@ -162,25 +163,49 @@ impl Pipe {
 /// The worker's end. Blocking; each wait ends because the sender's side keeps `--body-timeout`.
 #[derive(Debug)]
 pub struct BodyReader {
-    pipe: Arc<Pipe>,
+    source: Source,
     failed: Option<BodyError>,
 }
 
+#[derive(Debug)]
+enum Source {
+    Pipe(Arc<Pipe>),
+    /// In another process.
+    Inlet(Box<dyn Inlet>),
+}
+
 impl BodyReader {
+    /// A body that comes from another process.
+    #[must_use]
+    pub fn through(inlet: Box<dyn Inlet>) -> Self {
+        Self { source: Source::Inlet(inlet), failed: None }
+    }
+
     /// The next chunk without waiting: `None` when nothing has arrived yet.
     pub fn try_read(&mut self) -> Option<Result<Option<Bytes>, BodyError>> {
-        let mut state = self.pipe.state.lock();
-        Self::pop(&mut state, &mut self.failed, &self.pipe.bell)
+        match &self.source {
+            Source::Pipe(pipe) => Self::pop(&mut pipe.state.lock(), &mut self.failed, &pipe.bell),
+            Source::Inlet(_) => self.failed.clone().map(Err),
+        }
     }
 
     /// The next chunk, `None` at the end of the body. Blocks: never call it attached to an interpreter.
     pub fn read(&mut self) -> Result<Option<Bytes>, BodyError> {
-        let mut state = self.pipe.state.lock();
+        let pipe = match &mut self.source {
+            Source::Pipe(pipe) => pipe,
+            Source::Inlet(inlet) => {
+                return match &self.failed {
+                    Some(error) => Err(error.clone()),
+                    None => inlet.read().inspect_err(|error| self.failed = Some(error.clone())),
+                };
+            }
+        };
+        let mut state = pipe.state.lock();
         loop {
-            if let Some(read) = Self::pop(&mut state, &mut self.failed, &self.pipe.bell) {
+            if let Some(read) = Self::pop(&mut state, &mut self.failed, &pipe.bell) {
                 return read;
             }
-            self.pipe.arrived.wait(&mut state);
+            pipe.arrived.wait(&mut state);
         }
     }
 
@@ -215,13 +240,14 @@ impl BodyReader {
 
 impl Drop for BodyReader {
     fn drop(&mut self) {
-        let mut state = self.pipe.state.lock();
+        let Source::Pipe(pipe) = &self.source else { return };
+        let mut state = pipe.state.lock();
         state.reader_gone = true;
         state.chunks.clear();
         state.waiting = 0;
         if let Some(sender) = state.sender.take() {
-            self.pipe.bell.leave(sender);
-            self.pipe.bell.ring();
+            pipe.bell.leave(sender);
+            pipe.bell.ring();
         }
     }
 }

@@ -5,14 +5,17 @@
 //! Rules: the async side never blocks, the blocking side never awaits. An unsent [`Reply`] that is dropped
 //! is an answer; a dropped [`Answer`] tells the worker that the client is gone.
 
+mod answer;
 mod body;
+mod outlet;
 mod reply;
 mod revoker;
 
+pub use answer::{Answer, ChunkReader, Missing};
 pub use body::{BodyError, BodyReader, BodySender, ReaderGone, RequestBody, body_channel};
+pub use outlet::{Inlet, Outlet};
 pub use reply::{
-    Answer, ChunkReader, FileRange, Missing, NoReader, Reply, ReplyBody, Response, ResponseBody,
-    ResponseHead, Service, Unsent, Witness,
+    FileRange, NoReader, Reply, ReplyBody, Response, ResponseBody, ResponseHead, Service, Unsent, Witness,
 };
 pub use revoker::{Revoked, Revoker, Waited};
 
@@ -112,6 +115,9 @@ pub enum Fault {
     /// The application's: it has taken too long. 504, or an aborted connection when the head is out.
     #[error("application: it took longer than --timeout")]
     Overdue,
+    /// The worker process that had it is gone. 502, or an aborted connection when the head is out.
+    #[error("its worker process has ended")]
+    Lost,
     /// Ours: the worker ended without an answer.
     #[error("server: {0}")]
     Server(&'static str),

@@ -5,10 +5,9 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -16,12 +15,14 @@ use http::{HeaderMap, StatusCode};
 use parking_lot::{Condvar, Mutex};
 
 use super::Fault;
+use super::answer::{Answer, ChunkReader};
+use super::outlet::Outlet;
 use super::revoker::Waits;
 use crate::bell::Bell;
 
 /// Bytes of a reply that may wait for a slow client before the application is held. 256 KiB: a typical page
 /// leaves its interpreter at once; 1,000 slow clients hold at most 256 MiB.
-const ROOM: usize = 256 * 1024;
+pub(super) const ROOM: usize = 256 * 1024;
 
 /// Status and headers as the application gave them.
 #[derive(Debug)]
@@ -69,7 +70,7 @@ pub(super) struct Slot {
     /// An [`Interest`].
     interest: AtomicU8,
     /// A worker has the request.
-    taken: AtomicBool,
+    pub(super) taken: AtomicBool,
     /// The number of the interpreter that has it, plus one. 0: none has.
     server: AtomicU64,
     /// Nanoseconds that it had waited then.
@@ -80,23 +81,23 @@ pub(super) struct Slot {
 #[derive(Debug, Default)]
 pub(super) struct State {
     /// Headers of interim responses that were not passed on yet.
-    hints: Vec<HeaderMap>,
+    pub(super) hints: Vec<HeaderMap>,
     pub(super) head: Option<Result<(Box<ResponseHead>, Start), Fault>>,
     /// `head` was filled in, whether or not it has been read since. Nothing is filled in twice.
     pub(super) begun: bool,
-    chunks: VecDeque<Bytes>,
+    pub(super) chunks: VecDeque<Bytes>,
     /// Sum of the lengths of `chunks`.
-    waiting: usize,
+    pub(super) waiting: usize,
     pub(super) end: Option<Result<(), Fault>>,
     /// The reactor's task that waits for the head or the next chunk.
-    reader: Option<Waker>,
+    pub(super) reader: Option<Waker>,
     /// How long the application has been waiting for its client.
     pub(super) waits: Waits,
 }
 
 impl State {
     /// A stream that has ended by the time it is looked at is a whole body: one write, a known length.
-    fn gather(&mut self, start: Start) -> Start {
+    pub(super) fn gather(&mut self, start: Start) -> Start {
         match (start, &self.end) {
             (Start::Stream, Some(Ok(()))) => {
                 let whole = match self.chunks.len() {
@@ -176,7 +177,7 @@ pub struct Service {
 /// Tells who serves a request, when that is known. Keeps the reply's buffer alive.
 #[derive(Debug)]
 pub struct Witness {
-    slot: Arc<Slot>,
+    pub(super) slot: Arc<Slot>,
 }
 
 impl Witness {
@@ -188,10 +189,18 @@ impl Witness {
     }
 }
 
+/// Where a reply goes.
+#[derive(Debug)]
+pub(super) enum Way {
+    Here(Arc<Slot>),
+    /// Its reader is in another process, which knows the request by this number.
+    There(Arc<dyn Outlet>, u64),
+}
+
 /// The worker's obligation to answer.
 #[derive(Debug)]
 pub struct Reply {
-    pub(super) slot: Option<Arc<Slot>>,
+    pub(super) way: Option<Way>,
 }
 
 impl Reply {
@@ -206,24 +215,43 @@ impl Reply {
             queued: AtomicU64::new(0),
             bell,
         });
-        (Self { slot: Some(Arc::clone(&slot)) }, Answer { slot })
+        (Self { way: Some(Way::Here(Arc::clone(&slot))) }, Answer { slot })
+    }
+
+    /// A reply to request `number` of another process.
+    pub fn through(outlet: Arc<dyn Outlet>, number: u64) -> Self {
+        Self { way: Some(Way::There(outlet, number)) }
+    }
+
+    pub(super) fn slot(&self) -> Option<&Arc<Slot>> {
+        match &self.way {
+            Some(Way::Here(slot)) => Some(slot),
+            Some(Way::There(..)) | None => None,
+        }
     }
 
     /// Whether anybody still waits for this answer.
     pub fn is_wanted(&self) -> bool {
-        self.slot.as_ref().is_some_and(|slot| slot.interest() == Interest::Wanted)
+        match &self.way {
+            Some(Way::Here(slot)) => slot.interest() == Interest::Wanted,
+            Some(Way::There(outlet, number)) => {
+                outlet.probe(*number);
+                outlet.reader(*number).is_ok()
+            }
+            None => false,
+        }
     }
 
     /// A worker takes the request: it is answered even to a client that left.
     pub fn take(&self) {
-        if let Some(slot) = &self.slot {
+        if let Some(slot) = self.slot() {
             slot.taken.store(true, Ordering::Relaxed);
         }
     }
 
     /// Notes who has the request now.
     pub fn served_by(&self, service: Service) {
-        if let Some(slot) = &self.slot {
+        if let Some(slot) = self.slot() {
             let queued = u64::try_from(service.queued.as_nanos()).unwrap_or(u64::MAX);
             slot.queued.store(queued, Ordering::Relaxed);
             slot.server.store(service.interpreter.saturating_add(1), Ordering::Relaxed);
@@ -232,9 +260,13 @@ impl Reply {
 
     /// Sends headers ahead of the response, in an interim one: 103, RFC 8297. Rings: it is good for nothing later.
     pub fn hint(&self, headers: HeaderMap) {
-        if let Some(slot) = &self.slot {
-            slot.update(|state| state.hints.push(headers));
-            slot.bell.ring();
+        match &self.way {
+            Some(Way::Here(slot)) => {
+                slot.update(|state| state.hints.push(headers));
+                slot.bell.ring();
+            }
+            Some(Way::There(outlet, number)) => outlet.hint(*number, &headers),
+            None => {}
         }
     }
 
@@ -251,7 +283,7 @@ impl Reply {
     /// Sends the head; the body follows in chunks.
     pub fn start(mut self, head: impl Into<Box<ResponseHead>>) -> ReplyBody {
         match self.set(Ok((head.into(), Start::Stream))) {
-            Some(slot) => ReplyBody { slot, finished: false },
+            Some(way) => ReplyBody { way, finished: false },
             // `set` takes the slot once, and `self` is consumed here: a Reply without slot cannot exist.
             None => unreachable!("a reply was used twice"),
         }
@@ -262,24 +294,32 @@ impl Reply {
         self.set(Err(fault));
     }
 
-    fn set(&mut self, head: Result<(Box<ResponseHead>, Start), Fault>) -> Option<Arc<Slot>> {
-        let slot = self.slot.take()?;
-        slot.update(|state| {
-            if !std::mem::replace(&mut state.begun, true) {
-                if !matches!(head, Ok((_, Start::Stream))) {
-                    state.end = Some(Ok(()));
+    fn set(&mut self, head: Result<(Box<ResponseHead>, Start), Fault>) -> Option<Way> {
+        let way = self.way.take()?;
+        match &way {
+            Way::Here(slot) => slot.update(|state| {
+                if !std::mem::replace(&mut state.begun, true) {
+                    if !matches!(head, Ok((_, Start::Stream))) {
+                        state.end = Some(Ok(()));
+                    }
+                    state.head = Some(head);
                 }
-                state.head = Some(head);
-            }
-        });
-        Some(slot)
+            }),
+            Way::There(outlet, number) => match head {
+                Ok((head, Start::Whole(body))) => outlet.respond(*number, &head, body),
+                Ok((head, Start::File(file))) => outlet.respond_file(*number, &head, file),
+                Ok((head, Start::Stream)) => outlet.start(*number, &head),
+                Err(fault) => outlet.end(*number, Err(fault)),
+            },
+        }
+        Some(way)
     }
 }
 
 impl Drop for Reply {
     fn drop(&mut self) {
-        if let Some(slot) = self.set(Err(Fault::Server("the worker ended without a response"))) {
-            slot.bell.ring();
+        if let Some(way) = self.set(Err(Fault::Server("the worker ended without a response"))) {
+            way.ring();
         }
     }
 }
@@ -288,8 +328,17 @@ impl Drop for Reply {
 /// no client takes what it has for complete.
 #[derive(Debug)]
 pub struct ReplyBody {
-    slot: Arc<Slot>,
+    way: Way,
     finished: bool,
+}
+
+impl Way {
+    fn ring(&self) {
+        match self {
+            Self::Here(slot) => slot.bell.ring(),
+            Self::There(outlet, _) => outlet.flush(),
+        }
+    }
 }
 
 /// The rest of the body has no reader.
@@ -314,29 +363,37 @@ impl ReplyBody {
     /// Hands over a chunk if there is room, without waiting. The reactor is not rung.
     pub fn try_send(&mut self, chunk: Bytes) -> Result<(), Unsent> {
         self.reader().map_err(Unsent::NoReader)?;
-        let mut state = self.slot.state.lock();
+        let slot = match &self.way {
+            Way::Here(slot) => slot,
+            Way::There(outlet, number) => return outlet.try_send(*number, chunk),
+        };
+        let mut state = slot.state.lock();
         if state.waiting >= ROOM {
             return Err(Unsent::Full(chunk));
         }
-        Self::push(&self.slot, &mut state, chunk);
+        Self::push(slot, &mut state, chunk);
         Ok(())
     }
 
     /// Hands over a chunk, waiting for room: blocks, so never call it attached to an interpreter.
     /// Ends because the front end gives up on a client that reads nothing.
     pub fn send(&mut self, chunk: Bytes) -> Result<(), NoReader> {
+        let slot = match &self.way {
+            Way::Here(slot) => slot,
+            Way::There(outlet, number) => return outlet.send(*number, chunk),
+        };
         // What is waiting may still be unrung: ring before sleeping on it.
-        self.slot.bell.ring();
-        let mut state = self.slot.state.lock();
+        slot.bell.ring();
+        let mut state = slot.state.lock();
         if state.waiting >= ROOM {
             state.waits.begin(Instant::now());
             while state.waiting >= ROOM && self.reader().is_ok() {
-                self.slot.room.wait(&mut state);
+                slot.room.wait(&mut state);
             }
             state.waits.end(Instant::now());
         }
         self.reader()?;
-        Self::push(&self.slot, &mut state, chunk);
+        Self::push(slot, &mut state, chunk);
         Ok(())
     }
 
@@ -353,7 +410,11 @@ impl ReplyBody {
 
     /// Whether anybody reads what is sent, as far as is known.
     pub fn reader(&self) -> Result<(), NoReader> {
-        match self.slot.interest() {
+        let slot = match &self.way {
+            Way::Here(slot) => slot,
+            Way::There(outlet, number) => return outlet.reader(*number),
+        };
+        match slot.interest() {
             Interest::Wanted => Ok(()),
             Interest::Discarded => Err(NoReader::Discarded),
             Interest::Gone => Err(NoReader::ClientGone),
@@ -363,7 +424,7 @@ impl ReplyBody {
 
     /// Wakes the reactor for what was sent.
     pub fn ring(&self) {
-        self.slot.bell.ring();
+        self.way.ring();
     }
 
     /// The body is complete. The reactor is not rung: the worker does that for a batch.
@@ -379,9 +440,12 @@ impl ReplyBody {
     }
 
     fn end(&self, end: Result<(), Fault>) {
-        self.slot.update(|state| {
-            state.end.get_or_insert(end);
-        });
+        match &self.way {
+            Way::Here(slot) => slot.update(|state| {
+                state.end.get_or_insert(end);
+            }),
+            Way::There(outlet, number) => outlet.end(*number, end),
+        }
     }
 }
 
@@ -389,112 +453,7 @@ impl Drop for ReplyBody {
     fn drop(&mut self) {
         if !self.finished {
             self.end(Err(Fault::Application("ended without finishing its response")));
-            self.slot.bell.ring();
-        }
-    }
-}
-
-/// Why there is no response.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Missing {
-    /// No worker took the request: its client left, or the queue was given up.
-    NeverTaken,
-    Failed(Fault),
-}
-
-/// The reactor's end of a reply. Dropped: the client is gone.
-#[derive(Debug)]
-pub struct Answer {
-    slot: Arc<Slot>,
-}
-
-impl Answer {
-    /// Waits for the response's head, and passes on what is hinted before it. A request that no worker has taken
-    /// is given up once `left` says that its client is gone; `left` is asked each time the task is polled.
-    pub async fn response(
-        self,
-        left: impl Fn() -> bool,
-        hint: impl Fn(&HeaderMap),
-    ) -> Result<Response, Missing> {
-        let (head, start) = poll_fn(|context| {
-            let mut state = self.slot.state.lock();
-            state.hints.drain(..).for_each(|headers| hint(&headers));
-            match state.head.take() {
-                Some(Ok((head, start))) => Poll::Ready(Ok((head, state.gather(start)))),
-                Some(Err(Fault::Server(_))) if !self.is_taken() => Poll::Ready(Err(Missing::NeverTaken)),
-                Some(Err(fault)) => Poll::Ready(Err(Missing::Failed(fault))),
-                None if !self.is_taken() && left() => Poll::Ready(Err(Missing::NeverTaken)),
-                None => {
-                    state.reader = Some(context.waker().clone());
-                    Poll::Pending
-                }
-            }
-        })
-        .await?;
-        let body = match start {
-            Start::Whole(bytes) => ResponseBody::Whole(bytes),
-            Start::File(file) => ResponseBody::File(file),
-            Start::Stream => ResponseBody::Stream(ChunkReader { answer: self }),
-        };
-        Ok(Response { head, body })
-    }
-
-    /// Whom to ask who served it, later.
-    #[must_use]
-    pub fn witness(&self) -> Witness {
-        Witness { slot: Arc::clone(&self.slot) }
-    }
-
-    fn is_taken(&self) -> bool {
-        self.slot.taken.load(Ordering::Relaxed)
-    }
-
-    /// Nobody wants this answer any more, though the connection may live on.
-    pub fn abandon(&self) {
-        self.slot.lose(Interest::Gone);
-    }
-}
-
-impl Drop for Answer {
-    fn drop(&mut self) {
-        // What is discarded has lost its reader in good order.
-        if self.slot.interest() == Interest::Wanted {
-            self.abandon();
-        }
-    }
-}
-
-/// The reactor's end of a streamed body. Dropped: the client is gone.
-#[derive(Debug)]
-pub struct ChunkReader {
-    answer: Answer,
-}
-
-impl ChunkReader {
-    /// The response has no body: what is sent of one is thrown away.
-    pub fn discard(self) {
-        self.answer.slot.lose(Interest::Discarded);
-    }
-
-    /// The next chunk; `None` after a complete body; a fault when the body is broken.
-    pub fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
-        let slot = &self.answer.slot;
-        let mut state = slot.state.lock();
-        if let Some(chunk) = state.chunks.pop_front() {
-            let was_full = state.waiting >= ROOM;
-            state.waiting -= chunk.len();
-            if was_full {
-                slot.room.notify_all();
-            }
-            return Poll::Ready(Some(Ok(chunk)));
-        }
-        match &state.end {
-            Some(Ok(())) => Poll::Ready(None),
-            Some(Err(fault)) => Poll::Ready(Some(Err(fault.clone()))),
-            None => {
-                state.reader = Some(context.waker().clone());
-                Poll::Pending
-            }
+            self.way.ring();
         }
     }
 }

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::reply::{Interest, Slot};
-use super::{Fault, Reply};
+use super::reply::{Interest, Slot, Way};
+use super::{Fault, NoReader, Reply};
 
 /// Takes a reply away from the worker that has it. Cheap to clone; keeps the reply's buffer alive.
 #[derive(Debug, Clone)]
@@ -69,13 +69,17 @@ impl Reply {
     /// The handle for whoever watches the time. None: it was answered already.
     #[must_use]
     pub fn revoker(&self) -> Option<Revoker> {
-        self.slot.clone().map(|slot| Revoker { slot })
+        self.slot().cloned().map(|slot| Revoker { slot })
     }
 
     /// Whether it was taken away from the worker.
     #[must_use]
     pub fn is_revoked(&self) -> bool {
-        self.slot.as_ref().is_some_and(|slot| slot.interest() == Interest::Revoked)
+        match &self.way {
+            Some(Way::Here(slot)) => slot.interest() == Interest::Revoked,
+            Some(Way::There(outlet, number)) => outlet.reader(*number) == Err(NoReader::Revoked),
+            None => false,
+        }
     }
 }
 

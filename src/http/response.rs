@@ -420,6 +420,7 @@ pub(super) fn from_fault(fault: &Fault, asked: &Asked, link: &Arc<Link>) -> Resu
         // Logged where it happened, with the traceback.
         Fault::Application(_) => Ok(failure(StatusCode::INTERNAL_SERVER_ERROR, link)),
         Fault::Overdue => Ok(failure(StatusCode::GATEWAY_TIMEOUT, link)),
+        Fault::Lost => Ok(failure(StatusCode::BAD_GATEWAY, link)),
         Fault::Server(why) => {
             tracing::error!("{asked}: {why}");
             Ok(failure(StatusCode::INTERNAL_SERVER_ERROR, link))

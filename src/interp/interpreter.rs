@@ -1,5 +1,6 @@
 //! Birth and end of interpreters.
 
+use std::cell::Cell;
 use std::ffi::CStr;
 use std::ptr::NonNull;
 
@@ -36,6 +37,8 @@ enum Kind {
     OwnGil,
     /// The main interpreter, ended by whoever began it.
     Main,
+    /// The same, on the thread that it began on, which is ours for a while: see [`adopt`].
+    Adopted,
 }
 
 /// Why no interpreter was born.
@@ -112,6 +115,20 @@ impl Interpreter {
         Ok(Self { home: main.enter()?, kind: Kind::Main })
     }
 
+    /// This thread's own first place in the main interpreter, while [`adopt`] lends it and nobody has it.
+    pub fn adopted() -> Result<Self, BirthError> {
+        let raw = ADOPTED.take().ok_or(BirthError::NotInitialised)?;
+        // SAFETY: home: of this thread, detached by `adopt`, which attaches it again only after it is back.
+        Ok(Self { home: unsafe { ThreadState::from_raw(raw) }, kind: Kind::Adopted })
+    }
+
+    /// Gives back what [`Interpreter::adopted`] gave.
+    pub fn hand_back(self) {
+        if self.kind == Kind::Adopted {
+            ADOPTED.set(NonNull::new(self.home.as_ptr()));
+        }
+    }
+
     pub fn residence(&self) -> Result<Residence, BirthError> {
         // SAFETY: live: the thread state belongs to `self`. Result: borrowed, never NULL for a live state.
         let raw = unsafe { ffi::PyThreadState_GetInterpreter(self.home.as_ptr()) };
@@ -121,6 +138,11 @@ impl Interpreter {
     /// Whether it is a sub-interpreter, ended by us.
     pub fn is_own(&self) -> bool {
         self.kind == Kind::OwnGil
+    }
+
+    /// Whether our end of it is the application's end.
+    pub fn is_the_last(&self) -> bool {
+        self.kind != Kind::Main
     }
 
     /// Identifies this thread's state among those of its interpreter.
@@ -146,9 +168,16 @@ impl Interpreter {
     /// has run `threading._shutdown()` and the exit handlers already, so that what is left to wait for
     /// here is nothing, or `left` is true: it would be waited for without end.
     pub fn end(mut self, left: Truth) -> Departure {
-        if self.kind == Kind::Main {
-            self.home.delete();
-            return Departure::Ended;
+        match self.kind {
+            Kind::Main => {
+                self.home.delete();
+                return Departure::Ended;
+            }
+            Kind::Adopted => {
+                self.hand_back();
+                return Departure::Ended;
+            }
+            Kind::OwnGil => {}
         }
         let raw = self.home.as_ptr();
         let others = self.home.attach(|at| other_threads(at, raw));
@@ -162,6 +191,35 @@ impl Interpreter {
         unsafe { ffi::Py_EndInterpreter(raw) };
         Departure::Ended
     }
+}
+
+thread_local! {
+    /// The state that [`adopt`] has detached, while nobody uses it.
+    static ADOPTED: Cell<Option<NonNull<ffi::PyThreadState>>> = const { Cell::new(None) };
+}
+
+/// Lends `life` the attachment that this thread has: it finds it as [`Interpreter::adopted`], and is detached else.
+/// For a thread that Python code has called from: a second state of it would not be the one that `PyGILState_*` of
+/// C extensions finds.
+pub fn adopt<R>(life: impl FnOnce() -> R) -> Result<R, BirthError> {
+    /// Attaches again also when `life` panics.
+    struct Again(NonNull<ffi::PyThreadState>);
+    impl Drop for Again {
+        fn drop(&mut self) {
+            ADOPTED.set(None);
+            // SAFETY: home: current on this thread when `adopt` began, and detached since: what had it is gone.
+            unsafe { ffi::PyEval_AcquireThread(self.0.as_ptr()) };
+        }
+    }
+    // SAFETY: may be called at any time, from any thread: NULL where it is not attached.
+    if unsafe { ffi::PyThreadState_GetUnchecked() }.is_null() {
+        return Err(BirthError::NotInitialised);
+    }
+    // SAFETY: attached: checked above.
+    let raw = NonNull::new(unsafe { ffi::PyEval_SaveThread() }).ok_or(BirthError::NoThreadState)?;
+    let _again = Again(raw);
+    ADOPTED.set(Some(raw));
+    Ok(life())
 }
 
 impl Residence {

@@ -28,7 +28,7 @@ pub use class::{Arguments, Class, Instance, Outcome, Protocol, Type};
 pub use exception::{ExceptionKind, PythonError};
 pub use fork::{is_forked, watch_forks};
 pub use interpreter::{
-    BirthError, Departure, Interpreter, Residence, duplicate, leave_after, leave_at_once, this_thread,
+    BirthError, Departure, Interpreter, Residence, adopt, duplicate, leave_after, leave_at_once, this_thread,
 };
 pub use lend::Lender;
 pub use object::{AsPython, Kept, Object};

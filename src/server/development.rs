@@ -112,7 +112,7 @@ impl Development {
             loop {
                 say(&changes.next().await);
                 let outcome = match home {
-                    Home::OwnGil => commands.ask(Command::Reload).await,
+                    Home::OwnGil | Home::Process => commands.ask(Command::Reload).await,
                     Home::Main => {
                         anew.store(true, Ordering::Relaxed);
                         commands.ask(Command::Stop).await

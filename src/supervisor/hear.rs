@@ -1,5 +1,7 @@
 //! What reports change.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::life::Phase;
@@ -8,6 +10,9 @@ use super::{Course, Supervisor};
 use crate::application::{Ended, Loader};
 use crate::census::{Reason, Stage};
 use crate::worker::Report;
+
+/// A life that is no better than a load that failed. 1 s: see [`super::backoff`].
+const SHORT: Duration = Duration::from_secs(1);
 
 impl<L: Loader> Supervisor<L> {
     /// Takes one report.
@@ -20,6 +25,7 @@ impl<L: Loader> Supervisor<L> {
                 }
             }
             Report::Stuck { number } => self.stuck(number),
+            Report::Died { number, how } => self.has_died(number, &how),
             Report::Exhausted => self.state.exhausted = true,
             Report::Failed { number, error, ended } => {
                 let Some(life) = self.life(number) else { return };
@@ -72,6 +78,25 @@ impl<L: Loader> Supervisor<L> {
         if unasked && self.state.course == Course::Running {
             tracing::error!("interpreter {number} has ended unasked");
             self.roster.tell(|whole| whole.count(Reason::Crash));
+            self.state.back_off.fail(began, Instant::now());
+        }
+    }
+
+    /// Its process has ended; its threads here leave, and another takes its place.
+    fn has_died(&mut self, number: u64, how: &str) {
+        let until = Instant::now() + self.terms.graceful;
+        let Some(life) = self.life(number) else { return };
+        let (phase, began) = (life.phase, life.began);
+        life.phase = Phase::Ending { until };
+        let unasked =
+            matches!(phase, Phase::Loading | Phase::Ready | Phase::Serving | Phase::Draining { .. });
+        if !unasked {
+            return tracing::debug!("interpreter {number}: {how}");
+        }
+        tracing::error!("interpreter {number}: {how}");
+        self.roster.tell(|whole| whole.count(Reason::Crash));
+        // What does not live at all is not tried again at once.
+        if began.elapsed() < SHORT {
             self.state.back_off.fail(began, Instant::now());
         }
     }

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use parking_lot::Mutex;
 
 use super::{Work, thread};
-use crate::application::{Application, Invitation};
+use crate::application::{Application, Invitation, Killed};
 use crate::census::{Access, Overdue, Record};
 
 /// The threads that serve an interpreter beside the one that loaded it.
@@ -56,5 +56,9 @@ impl<I: Invitation> Access for Arc<Guests<I>> {
 
     fn invite(&self) -> std::io::Result<()> {
         Guests::invite(self)
+    }
+
+    fn kill(&self) -> Killed {
+        self.invitation.lock().kill()
     }
 }

@@ -66,6 +66,11 @@ impl Line for Alone<'_> {
     fn offered(&mut self) {
         self.0.ring();
     }
+
+    fn give_back(&mut self, exchange: Exchange) {
+        // Dropped, it is answered: this one was not fit to serve.
+        drop(exchange);
+    }
 }
 
 fn request(target: &Uri) -> Request {

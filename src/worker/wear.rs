@@ -71,6 +71,10 @@ impl Line for Post {
         self.seat.offered();
     }
 
+    fn give_back(&mut self, exchange: Exchange) {
+        self.seat.give_back(exchange);
+    }
+
     fn attached_after(&mut self, wait: Duration) {
         self.seat.attached_after(wait);
     }

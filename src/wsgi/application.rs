@@ -131,7 +131,7 @@ impl Application for WsgiApplication {
     fn end(self) -> Ended {
         let Self { mut seat, tools, patience, .. } = self;
         let number = tools.number;
-        let ends = Truth::from(matches!(&seat, Place::Home(home) if home.is_own()));
+        let ends = Truth::from(matches!(&seat, Place::Home(home) if home.is_the_last()));
         tools.lender.wait();
         let left = seat.attach(|at| tools.release(at, ends, patience));
         match seat {
@@ -239,7 +239,7 @@ impl Tools {
         only_the_parent(self.number);
         let parts = parts?;
         let sent = self.send(at, &parts, responder, line);
-        let closed = close(at, &parts);
+        let closed = close(at, &parts, line);
         only_the_parent(self.number);
         match (sent, closed) {
             (Ok(()), closed) => closed,
@@ -428,14 +428,18 @@ fn tell(wish: Wish) {
 }
 
 /// Calls `close()` of what the application returned, if it has one.
-fn close<'a>(at: Attached<'a>, parts: &Object<'a>) -> Result<(), Failure<'a>> {
+fn close<'a>(at: Attached<'a>, parts: &Object<'a>, line: &mut dyn Line) -> Result<(), Failure<'a>> {
     // A plain list or tuple has none, and most applications return one: looking for it costs as much as a call.
     if at.plain_sequence_length(parts).is_some() {
         return Ok(());
     }
     match at.optional_attribute(parts, c"close")? {
         None => Ok(()),
-        Some(close) if at.is_callable(&close) => Ok(at.call(&close, &[]).map(drop)?),
+        Some(close) if at.is_callable(&close) => {
+            // It may take its time, and the response is complete.
+            line.offered();
+            Ok(at.call(&close, &[]).map(drop)?)
+        }
         Some(close) => {
             let what = format!("close of the returned iterable cannot be called: {}", describe(at, &close));
             Err(Failure::broke(Clause::Specification, what))

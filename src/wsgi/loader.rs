@@ -49,6 +49,33 @@ impl WsgiLoader {
         Self { settings: Arc::new(settings), told: AtomicBool::new(false) }
     }
 
+    /// Imports the application for workers that are forked later. Returns what it calls itself.
+    pub fn preload(&self) -> Result<String, LoadError> {
+        let settings = &self.settings;
+        let interpreter = Interpreter::adopted();
+        let mut interpreter = interpreter.map_err(|error| LoadError::Interpreter(error.to_string()))?;
+        let loaded = interpreter.attach(|at| {
+            let wrong = |error: PythonError<'_>| LoadError::Interpreter(error.message());
+            let support = at.import(c"chaussette._interpreter").map_err(wrong)?;
+            begin(at, settings, &support).map_err(wrong)?;
+            let kept = support.keep();
+            let since = SystemTime::now();
+            let imported = import(at, settings, &kept);
+            let teller = settings.sources.as_ref().and_then(|sources| Teller::new(at, sources).ok());
+            if let Some(teller) = teller {
+                teller.loaded(at, since, imported.as_ref().err());
+                teller.release(at);
+            }
+            let name = imported.map(|application| application.display());
+            let name = name.map_err(|error| load_error(at, &kept, &error));
+            notice(at, &kept);
+            kept.release(at);
+            name
+        });
+        interpreter.hand_back();
+        loaded
+    }
+
     /// Imports the application into a new interpreter.
     fn import(&self, at: Attached<'_>, identity: Identity) -> Result<(Tools, String), LoadError> {
         let settings = &self.settings;
@@ -89,6 +116,7 @@ impl Loader for WsgiLoader {
         let interpreter = match settings.home {
             Home::OwnGil => Interpreter::own_gil(),
             Home::Main => Interpreter::main(),
+            Home::Process => Interpreter::adopted(),
         };
         let mut interpreter = interpreter.map_err(|error| LoadError::Interpreter(error.to_string()))?;
         let residence = interpreter.residence().map_err(|error| LoadError::Interpreter(error.to_string()))?;
@@ -184,27 +212,44 @@ fn prepare<'a>(
     settings: &Settings,
     identity: Identity,
 ) -> Result<Object<'a>, PythonError<'a>> {
-    let list = |texts: &[String]| {
-        texts.iter().map(|text| at.str(text)).collect::<Result<Vec<_>, _>>().and_then(|items| at.list(items))
-    };
-    let path = list(&settings.path)?;
+    let path = list(at, &settings.path)?;
     let own = Truth::from(settings.home == Home::OwnGil);
     if own == Truth::True {
         // Before anything of ours can be imported: our package is found on the main interpreter's path.
         at.set_attribute(&at.import(c"sys")?, c"path", &path)?;
     }
     let support = at.import(c"chaussette._interpreter")?;
+    if settings.home == Home::Process && at.optional_attribute(&support, c"application")?.is_none() {
+        begin(at, settings, &support)?;
+    }
     let number = isize::try_from(identity.number).unwrap_or(isize::MAX);
     at.set_attribute(&support, c"number", &at.int(number)?)?;
-    let prepare = at.attribute(&support, c"prepare")?;
     let voice = Type::new(at)?;
     let say = voice.instance(at, Voice { number: identity.number })?;
     voice.release(at);
-    at.call(&prepare, &[&list(&settings.path)?, &list(&settings.argv)?, &at.boolean(own), &say])?;
+    if settings.home == Home::Process {
+        at.call(&at.attribute(&support, c"take_place")?, &[&say])?;
+    } else {
+        let prepare = at.attribute(&support, c"prepare")?;
+        at.call(&prepare, &[&path, &list(at, &settings.argv)?, &at.boolean(own), &say])?;
+    }
     Ok(support)
 }
 
+/// Gives the interpreter of a process its path and its arguments.
+fn begin<'a>(at: Attached<'a>, settings: &Settings, support: &Object<'a>) -> Result<(), PythonError<'a>> {
+    let begin = at.attribute(support, c"begin")?;
+    at.call(&begin, &[&list(at, &settings.path)?, &list(at, &settings.argv)?]).map(drop)
+}
+
+fn list<'a>(at: Attached<'a>, texts: &[String]) -> Result<Object<'a>, PythonError<'a>> {
+    texts.iter().map(|text| at.str(text)).collect::<Result<Vec<_>, _>>().and_then(|items| at.list(items))
+}
+
 fn import<'a>(at: Attached<'a>, settings: &Settings, support: &Kept) -> Result<Object<'a>, PythonError<'a>> {
+    if let Some(loaded) = at.optional_attribute(&support.get(at), c"application")? {
+        return Ok(loaded);
+    }
     let load = at.attribute(support, c"load")?;
     let application = at.call(&load, &[&at.str(&settings.application)?, &at.boolean(settings.factory)])?;
     // Guests of this interpreter find it there.

@@ -31,8 +31,12 @@ mod responder;
 mod sources;
 #[cfg(feature = "python")]
 mod voice;
+#[cfg(feature = "python")]
+mod zygote;
 
 #[cfg(feature = "python")]
 pub use application::WsgiApplication;
 #[cfg(feature = "python")]
 pub use loader::{Settings, WsgiInvitation, WsgiLoader};
+#[cfg(feature = "python")]
+pub use zygote::{fork, freeze};

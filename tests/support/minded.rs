@@ -187,7 +187,7 @@ impl Drop for Bomb {
 
 impl Guest {
     fn body(&self) -> Bytes {
-        let Identity { number, place } = self.identity;
+        let Identity { number, place, .. } = self.identity;
         if self.code.is_empty() { format!("from {place}") } else { format!("{} from {number}", self.code) }
             .into()
     }

@@ -59,6 +59,21 @@ def prepare(path: list[str], argv: list[str], rescue: bool, say) -> None:
     adopt_thread()
 
 
+def begin(path: list[str], argv: list[str]) -> None:
+    """Give the interpreter of a process that will serve, or be forked, the server's `sys.path` and `sys.argv`."""
+    sys.path[:] = path
+    sys.argv[:] = argv
+    _write_by_the_line()
+    if gil_is_off():
+        _watch_extensions(False)
+
+
+def take_place(say) -> None:
+    """Be a worker process from here on: of what is the process's, little is anybody else's. `say` logs a text."""
+    _process.keep_signals(say)
+    _process.tell_of_exit(say)
+
+
 def _write_by_the_line() -> None:
     # An interpreter that cannot be ended is left behind, and what it had buffered with it.
     for stream in (sys.stdout, sys.stderr):

@@ -35,8 +35,38 @@ def guard(own: bool, say) -> None:
         for name in ("execv", "execve"):
             _explain(os, name, CURE_OF_EXEC)
         sys.meta_path.insert(0, _SpawnByDefault())
+    tell_of_exit(say)
+
+
+def tell_of_exit(say) -> None:
+    """Have `say` told who ends the process from within."""
     os._exit = _told(os._exit, say)
     os.abort = _told(os.abort, say)
+
+
+#: Signals that a manager sends to all processes of a tree, which only the server obeys.
+OF_THE_SERVER = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU")
+
+
+def _unheard(number, frame) -> None:
+    """Do nothing. Not SIG_IGN: that would be inherited by programs which the application starts, and ends by TERM."""
+
+
+def keep_signals(say=None) -> None:
+    """Let the server's signals pass by this process; `say` logs who else has wanted them."""
+    for name in OF_THE_SERVER:
+        before = _signal.signal(getattr(_signal, name), _unheard)
+        if say is not None and callable(before) and before is not _unheard:
+            say(f"the application's handler of {name} is not called: the server's signals end its workers in good order")
+    if say is not None:
+        os.register_at_fork(after_in_child=_give_signals_back)
+
+
+def _give_signals_back() -> None:
+    # A child that the application forks is ended by signals, as any other process.
+    for name in OF_THE_SERVER:
+        if _signal.getsignal(getattr(_signal, name)) is _unheard:
+            _signal.signal(getattr(_signal, name), _signal.SIG_DFL)
 
 
 def _explain(module, name, cure):

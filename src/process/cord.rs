@@ -1,0 +1,78 @@
+//! A cord: orders to a process and its words, on one socket for its whole life. Few and small, so in JSON.
+//!
+//! When it is cut, the other end is gone: a server knows that a process has ended, a process that it is an orphan.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+
+use parking_lot::Mutex;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::frame::{Frames, Lost};
+use super::outbox::{Outbox, Wait};
+
+/// The kinds of its frames: with a descriptor, or without.
+const SAID: u8 = 0;
+const HANDED: u8 = 1;
+
+/// The end that speaks. Any thread may.
+#[derive(Debug)]
+pub struct Cord {
+    socket: UnixStream,
+    outbox: Mutex<Outbox>,
+}
+
+impl Cord {
+    /// Its two ends here: one that speaks, one that hears.
+    pub(super) fn new(socket: UnixStream) -> io::Result<(Self, Ear)> {
+        let heard = socket.try_clone()?;
+        let cord = Self { socket, outbox: Mutex::default() };
+        Ok((cord, Ear { socket: heard, frames: Frames::with_files() }))
+    }
+
+    /// Says it, with a descriptor. An error: the other end is gone.
+    pub fn say(&self, what: &impl Serialize, file: Option<OwnedFd>) -> io::Result<()> {
+        let text = serde_json::to_vec(what)?;
+        let mut outbox = self.outbox.lock();
+        let kind = if file.is_some() { HANDED } else { SAID };
+        outbox.put(kind, Some(text.into()), |_| ());
+        if let Some(file) = file {
+            outbox.attach(file);
+        }
+        outbox.flush(&self.socket, Wait::Until(0))?;
+        Ok(())
+    }
+
+    /// Cuts it: both ends hear of it.
+    pub(super) fn cut(&self) {
+        // It is cut already, then.
+        let _ = self.socket.shutdown(std::net::Shutdown::Both);
+    }
+}
+
+/// The end that hears.
+#[derive(Debug)]
+pub(super) struct Ear {
+    socket: UnixStream,
+    frames: Frames,
+}
+
+impl Ear {
+    /// What is said next, and its descriptor. `None`: the other end is gone, or talks nonsense. Blocks.
+    pub(super) fn hear<T: DeserializeOwned>(&mut self) -> Option<(T, Option<OwnedFd>)> {
+        let frame = match self.frames.next(&self.socket) {
+            Ok(frame) => frame,
+            Err(Lost::Closed | Lost::Unread | Lost::Broken(_)) => return None,
+        };
+        let heard = serde_json::from_slice(&frame.contents).ok()?;
+        let file = if frame.kind == HANDED { self.frames.file() } else { None };
+        Some((heard, file))
+    }
+
+    /// To wait for more with others.
+    pub(super) fn socket(&self) -> &UnixStream {
+        &self.socket
+    }
+}
