@@ -152,6 +152,12 @@ pub enum LoadError {
         chain: Vec<String>,
         report: String,
     },
+    /// A C extension has switched the GIL of a free-threaded build on again, which was to stay off.
+    #[error("extension module {extension} switched the GIL on again")]
+    GilIsBack {
+        /// The extension module's full name.
+        extension: String,
+    },
     /// It was loaded, but failed the request of `--warmup`.
     #[error("{0}")]
     WarmUp(String),
@@ -169,6 +175,10 @@ impl LoadError {
                 " extension module {extension} refuses interpreters with their own GIL (imported through {}): use \
                  --isolation process, or a release of it that supports them\n{report}",
                 chain.join(" > "),
+            ),
+            Self::GilIsBack { extension } => format!(
+                " extension module {extension} switched the GIL on again, so that threads take turns: use --isolation \
+                 auto, or process, or a release of it that supports free-threading",
             ),
             // A traceback begins on a line of its own; what comes before one does not.
             Self::Application { report } if report.contains('\n') && !report.starts_with("it ") => {

@@ -22,7 +22,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::application::{Either, Home};
 use crate::cli;
-use crate::config::{Address, AppForm, Config, Family, LogOutput, Patching};
+use crate::config::{Address, AppForm, Config, Family, Isolation, LogOutput, Patching};
 use crate::interp::Truth;
 use crate::listener::{KEPT, Kept};
 use crate::process::ProcessLoader;
@@ -174,6 +174,12 @@ impl Workplace for MainInterpreter {
             multiprocess: Truth::from(plan.home != Home::Main && plan.crew.slots > 1),
             patience: server::joining(config.life.graceful_timeout),
             sources,
+            // With `main` one takes what there is.
+            unlocked: Truth::from(
+                self.threading == Threading::Free
+                    && plan.home == Home::Main
+                    && config.workers.isolation != Isolation::Main,
+            ),
             request_timeout: config.timeouts.request,
         };
         match plan.home {

@@ -6,6 +6,7 @@
 mod asks;
 mod development;
 mod logs;
+mod plans;
 
 use std::io::{self, Write as _};
 use std::num::NonZeroUsize;
@@ -19,11 +20,12 @@ use tokio::time::Instant;
 use self::asks::{Asked, Asks};
 use self::development::{Development, Failed};
 use self::logs::Logs;
+use self::plans::{count, instead, plans, unfit};
 use crate::application::{Home, LoadError, Loader};
 use crate::bell::Bell;
 use crate::census::{Commands, Roster};
 use crate::cli::ExitStatus;
-use crate::config::{Config, Isolation};
+use crate::config::Config;
 use crate::dispatch::{self, Dispatcher, WorkQueue};
 use crate::http::control::Control;
 use crate::http::{self, FrontEnd};
@@ -270,27 +272,6 @@ fn control(config: &Config, overseen: (Roster, Commands)) -> Result<Option<Contr
     })
 }
 
-/// The ways to run the application, in the order to try them.
-fn plans(config: &Config, threading: Threading) -> Result<Vec<Plan>, String> {
-    let (interpreters, threads) = (config.workers.interpreters.get(), config.workers.threads.get());
-    let own_gil = Plan { home: Home::OwnGil, crew: Crew { slots: interpreters, threads } };
-    let main = Plan { home: Home::Main, crew: Crew { slots: 1, threads } };
-    let free = Plan { home: Home::Main, crew: Crew { slots: 1, threads: interpreters * threads } };
-    let process = Plan { home: Home::Process, ..own_gil };
-    match (config.workers.isolation, threading) {
-        (Isolation::OwnGil, _) => Ok(vec![own_gil]),
-        (Isolation::Main, _) => Ok(vec![main]),
-        (Isolation::Process, _) => Ok(vec![process]),
-        (Isolation::Auto | Isolation::FreeThreaded, Threading::Free) => Ok(vec![free]),
-        (Isolation::Auto, Threading::Gil) => Ok(vec![own_gil, process]),
-        (Isolation::FreeThreaded, Threading::Gil) => Err(
-            "--isolation free-threaded needs a free-threaded build of CPython whose GIL is off; this one has \
-             a GIL: use --isolation own-gil, or a python3.14t"
-                .to_owned(),
-        ),
-    }
-}
-
 /// Starts the workers by the first plan that the application's extensions allow.
 async fn start<W: Workplace>(
     (config, workplace): (&Config, &W),
@@ -311,16 +292,8 @@ async fn start<W: Workplace>(
             Err(error) => error,
         };
         let toll = supervisor.give_up(Instant::now() + config.life.graceful_timeout.min(ENDING)).await;
-        match (&error, plans.peek()) {
-            (LoadError::Refused { extension, chain, .. }, Some(next)) => {
-                tracing::warn!(
-                    "extension module {extension} refuses interpreters with their own GIL (imported through {}): \
-                     the application runs in {} instead, which take more memory and a few microseconds a request; \
-                     a release of it that supports them, or a free-threaded CPython, is the way back",
-                    chain.join(" > "),
-                    count(next.crew.slots, "worker process"),
-                );
-            }
+        match (unfit(&error), plans.peek()) {
+            (Some(why), Some(next)) => tracing::warn!("{why}: {}", instead(*next)),
             _ => return Err(not_loaded((config, plan), &error, toll)),
         }
     }
@@ -362,11 +335,6 @@ fn announce(addresses: &[String], plan: Plan, threading: Threading, ready: &Read
     tracing::info!("Using {} x {} as a backend", count(slots, noun), count(threads, "thread"));
     let workers = count(slots, "interpreter");
     tracing::info!("ready: {workers} in {:.3} s", ready.took.as_secs_f64());
-}
-
-fn count(number: usize, noun: &str) -> String {
-    let end = if noun.ends_with('s') { "es" } else { "s" };
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}{end}") }
 }
 
 /// Serves until the process must end, then until the last reply is out or the time is up. Returns why, and when

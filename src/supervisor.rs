@@ -26,7 +26,7 @@ use self::growth::Growth;
 use self::life::{Life, Phase};
 use self::plan::{Aim, Step};
 use self::reload::Reload;
-use crate::application::{Ended, LoadError, Loader};
+use crate::application::{Ended, Killed, LoadError, Loader};
 use crate::census::{Reason, Roster};
 use crate::config::{Bounds, Lives};
 use crate::dispatch::WorkQueue;
@@ -349,10 +349,13 @@ impl<L: Loader> Supervisor<L> {
                 Phase::Serving => life.worn = Some(Reason::Lifetime),
                 Phase::Draining { .. } => self.stuck(number),
                 Phase::Ending { .. } => {
+                    if life.kill() == Killed::Impossible {
+                        life.give_up(Phase::Abandoned);
+                    }
+                    let how = if life.phase == Phase::Killed { "killed" } else { "left as it is" };
                     tracing::warn!(
-                        "interpreter {number} is left as it is: its threads or exit handlers have not ended in time"
+                        "interpreter {number} is {how}: its threads or exit handlers have not ended in time"
                     );
-                    life.give_up(Phase::Abandoned);
                 }
                 _ => {}
             }

@@ -246,6 +246,11 @@ fn give_up(overdue: &Overdue, stock: Stock, reports: &UnboundedSender<Report>) -
     let reached = overdue.stack().is_some();
     let why = if reached { "" } else { ", and keeps the GIL: where it is cannot be told" };
     tracing::error!("{name}: does not come back{why}");
+    if record.process().is_some() {
+        // It can be ended, and others have not to wait for that.
+        report(reports, Report::Stuck { number });
+        return Stage::Reported;
+    }
     // Its siblings go on, and an application that has several threads bears one more.
     if reached && stock.threads > 1 {
         match invite(record) {

@@ -57,6 +57,7 @@ fn settings(mut path: Vec<String>, directory: &std::path::Path) -> Settings {
         path,
         argv: vec!["test".to_owned()],
         home: Home::OwnGil,
+        unlocked: Truth::False,
         multithread: Truth::True,
         multiprocess: Truth::True,
         patience: std::time::Duration::from_secs(2),

@@ -151,6 +151,11 @@ impl Record {
         self.desks.lock().iter().all(|desk| desk.is_free())
     }
 
+    /// How many of its threads have a request in hand.
+    pub fn busy(&self) -> usize {
+        self.desks.lock().iter().filter(|desk| !desk.is_free()).count()
+    }
+
     /// Requests that its threads have finished with.
     pub fn served(&self) -> u64 {
         self.desks.lock().iter().map(|desk| desk.served()).sum()

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::resident::{resident_of, share_of};
 use super::{Census, Current, Interpreter, Queue, Reason, Reload, Stage, Totals};
 use crate::config::VERSION;
 
@@ -22,7 +23,7 @@ pub struct Status {
     /// As `/readyz` says.
     pub ready: bool,
     pub stopping: bool,
-    /// Of the whole process: CPython does not know what one interpreter has.
+    /// Of the whole process: CPython does not know what one interpreter has. Worker processes have their own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rss_bytes: Option<u64>,
     pub interpreters_wanted: usize,
@@ -70,6 +71,9 @@ pub struct InterpreterStatus {
     pub slot: usize,
     pub stage: String,
     pub generation: u64,
+    /// Where it is a process of its own: its number, and what it has.
+    #[serde(flatten)]
+    pub process: Option<ProcessStatus>,
     pub age_seconds: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub load_seconds: Option<f64>,
@@ -77,6 +81,22 @@ pub struct InterpreterStatus {
     pub threads: usize,
     pub gil_wait_seconds: f64,
     pub current: Vec<CurrentStatus>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProcessStatus {
+    pub pid: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rss_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pss_bytes: Option<u64>,
+}
+
+impl ProcessStatus {
+    fn of(pid: u32) -> Self {
+        let name = pid.to_string();
+        Self { pid, rss_bytes: resident_of(&name), pss_bytes: share_of(&name) }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -168,6 +188,7 @@ impl From<&Interpreter> for InterpreterStatus {
             slot: interpreter.place,
             stage: interpreter.stage.as_str().to_owned(),
             generation: interpreter.generation,
+            process: interpreter.process.map(ProcessStatus::of),
             age_seconds: seconds(interpreter.age),
             load_seconds: interpreter.load.map(seconds),
             requests: interpreter.served,

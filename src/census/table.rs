@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use super::status::{CurrentStatus, InterpreterStatus, ReloadStatus, Status};
+use super::status::{CurrentStatus, InterpreterStatus, ProcessStatus, ReloadStatus, Status};
 
 /// Characters of a request's target in a row: what leaves room for the rest on a wide terminal.
 const TARGET: usize = 80;
@@ -12,30 +12,41 @@ const TARGET: usize = 80;
 const HEADINGS: [&str; 9] =
     ["NUMBER", "SLOT", "STAGE", "GENERATION", "AGE", "LOADED IN", "REQUESTS", "GIL WAIT", "BUSY"];
 
+/// And where interpreters are processes: its number, and its share of the memory.
+const OF_PROCESSES: [&str; 2] = ["PROCESS", "PSS"];
+
 /// The whole text, which ends with a newline.
 #[must_use]
 pub fn table(status: &Status) -> String {
     let mut text = summary(status);
     text.push('\n');
-    let rows: Vec<_> = status.interpreters.iter().map(cells).collect();
+    let mut headings: Vec<_> = HEADINGS.iter().map(|heading| (*heading).to_owned()).collect();
+    let mut rows: Vec<_> = status.interpreters.iter().map(cells).collect();
+    if status.interpreters.iter().any(|interpreter| interpreter.process.is_some()) {
+        headings.extend(OF_PROCESSES.map(str::to_owned));
+        for (row, interpreter) in rows.iter_mut().zip(&status.interpreters) {
+            row.extend(process(interpreter.process.as_ref()));
+        }
+    }
     let width = |column: usize| {
-        let cells = rows.iter().map(|row| row[column].chars().count());
-        cells.chain([HEADINGS[column].len()]).max().unwrap_or_default()
+        let cells = rows.iter().chain([&headings]).filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
     };
-    let widths: [usize; HEADINGS.len()] = std::array::from_fn(width);
-    let line = |cells: &[String; HEADINGS.len()], now: &str| {
+    let widths: Vec<_> = (0..headings.len()).map(width).collect();
+    let line = |cells: &[String], now: &str| {
         let mut line = String::new();
-        for (cell, width) in cells.iter().zip(widths) {
+        for (place, width) in widths.iter().enumerate() {
+            let cell = cells.get(place).map_or("", String::as_str);
             let _ = write!(line, "{cell:<width$}  ");
         }
         format!("{}\n", (line + now).trim_end())
     };
-    text += &line(&HEADINGS.map(str::to_owned), "NOW");
+    text += &line(&headings, "NOW");
     for (interpreter, cells) in status.interpreters.iter().zip(&rows) {
         let mut requests = interpreter.current.iter().map(request);
         text += &line(cells, &requests.next().unwrap_or_default());
         for request in requests {
-            text += &line(&std::array::from_fn(|_| String::new()), &request);
+            text += &line(&[], &request);
         }
     }
     text
@@ -116,8 +127,17 @@ fn reload(reload: &ReloadStatus) -> String {
     }
 }
 
-fn cells(interpreter: &InterpreterStatus) -> [String; HEADINGS.len()] {
+fn process(process: Option<&ProcessStatus>) -> [String; OF_PROCESSES.len()] {
+    let unknown = || "-".to_owned();
+    let memory = process.and_then(|process| process.pss_bytes);
     [
+        process.map_or_else(unknown, |process| process.pid.to_string()),
+        memory.map_or_else(unknown, |bytes| format!("{} MiB", bytes >> 20)),
+    ]
+}
+
+fn cells(interpreter: &InterpreterStatus) -> Vec<String> {
+    vec![
         interpreter.number.to_string(),
         interpreter.slot.to_string(),
         printable(&interpreter.stage),

@@ -26,7 +26,7 @@ pub struct Cord {
 
 impl Cord {
     /// Its two ends here: one that speaks, one that hears.
-    pub(super) fn new(socket: UnixStream) -> io::Result<(Self, Ear)> {
+    pub fn new(socket: UnixStream) -> io::Result<(Self, Ear)> {
         let heard = socket.try_clone()?;
         let cord = Self { socket, outbox: Mutex::default() };
         Ok((cord, Ear { socket: heard, frames: Frames::with_files() }))
@@ -46,7 +46,7 @@ impl Cord {
     }
 
     /// Cuts it: both ends hear of it.
-    pub(super) fn cut(&self) {
+    pub fn cut(&self) {
         // It is cut already, then.
         let _ = self.socket.shutdown(std::net::Shutdown::Both);
     }
@@ -54,14 +54,14 @@ impl Cord {
 
 /// The end that hears.
 #[derive(Debug)]
-pub(super) struct Ear {
+pub struct Ear {
     socket: UnixStream,
     frames: Frames,
 }
 
 impl Ear {
     /// What is said next, and its descriptor. `None`: the other end is gone, or talks nonsense. Blocks.
-    pub(super) fn hear<T: DeserializeOwned>(&mut self) -> Option<(T, Option<OwnedFd>)> {
+    pub fn hear<T: DeserializeOwned>(&mut self) -> Option<(T, Option<OwnedFd>)> {
         let frame = match self.frames.next(&self.socket) {
             Ok(frame) => frame,
             Err(Lost::Closed | Lost::Unread | Lost::Broken(_)) => return None,

@@ -21,7 +21,7 @@ mod words;
 mod worker;
 mod zygote;
 
-pub use cord::Cord;
+pub use cord::{Cord, Ear};
 pub use launch::{Launched, Launcher, Program};
 pub use life::work;
 pub use loader::{ProcessInvitation, ProcessLoader, Telling};

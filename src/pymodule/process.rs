@@ -146,6 +146,7 @@ impl PythonNest {
             multiprocess: Truth::from(told.multiprocess),
             patience: told.patience,
             sources: told.watched.then_some(sources),
+            unlocked: Truth::False,
             request_timeout: told.request_timeout,
         })
     }

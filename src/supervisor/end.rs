@@ -1,10 +1,15 @@
 //! The end of all interpreters: let go, waited for, counted.
 
+use std::time::Duration;
+
 use tokio::time::{Instant, timeout_at};
 
 use super::life::{Life, Phase};
 use super::{Course, Supervisor, Toll};
-use crate::application::Loader;
+use crate::application::{Killed, Loader};
+
+/// How long processes that were killed are waited for. 2 s: it is a matter of milliseconds.
+const KILLING: Duration = Duration::from_secs(2);
 
 impl<L: Loader> Supervisor<L> {
     /// Begins the end: nothing is replaced any more, and what does not serve yet never will.
@@ -45,7 +50,8 @@ impl<L: Loader> Supervisor<L> {
             Phase::Stuck => life.is_idle(),
             _ => true,
         };
-        self.wait_for(awaited, deadline).await
+        self.wait_for(awaited, deadline).await;
+        self.kill_the_rest().await
     }
 
     /// Lets all go and waits until they have ended, loading ones as well, while the queue stays open for others.
@@ -53,17 +59,30 @@ impl<L: Loader> Supervisor<L> {
         self.state.course = Course::Stopping;
         let graceful = self.terms.graceful;
         self.lives.iter_mut().for_each(|life| life.dismiss(graceful));
-        self.wait_for(|life| life.phase != Phase::Abandoned, deadline).await
+        self.wait_for(|life| life.phase != Phase::Abandoned, deadline).await;
+        self.kill_the_rest().await
     }
 
-    async fn wait_for(&mut self, awaited: impl Fn(&Life) -> bool, deadline: Instant) -> Toll {
+    /// The time is up: what is a process is not left behind.
+    async fn kill_the_rest(&mut self) -> Toll {
+        for life in &mut self.lives {
+            let (number, is_idle) = (life.number(), life.is_idle());
+            if life.kill() == Killed::Soon {
+                let what = if is_idle { "its exit handlers have" } else { "a request in its hands has" };
+                tracing::warn!("interpreter {number} is killed: {what} not ended in time");
+            }
+        }
+        self.wait_for(|life| life.phase == Phase::Killed, Instant::now() + KILLING).await;
+        self.toll()
+    }
+
+    async fn wait_for(&mut self, awaited: impl Fn(&Life) -> bool, deadline: Instant) {
         while self.lives.iter().any(&awaited) {
             match timeout_at(deadline, self.reports.recv()).await {
                 Ok(Some(report)) => self.hear(report),
                 Ok(None) | Err(_) => break,
             }
         }
-        self.toll()
     }
 
     fn toll(&self) -> Toll {
@@ -80,7 +99,9 @@ impl<L: Loader> Supervisor<L> {
                         life.number()
                     );
                 }
-                Phase::Loading | Phase::Ready | Phase::Unwanted | Phase::Abandoned => toll.abandoned += 1,
+                Phase::Loading | Phase::Ready | Phase::Unwanted | Phase::Killed | Phase::Abandoned => {
+                    toll.abandoned += 1
+                }
             }
         }
         toll

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::life::Phase;
 use super::reload::Proof;
 use super::{Course, Supervisor};
-use crate::application::{Ended, Loader};
+use crate::application::{Ended, Killed, Loader};
 use crate::census::{Reason, Stage};
 use crate::worker::Report;
 
@@ -87,7 +87,9 @@ impl<L: Loader> Supervisor<L> {
         let until = Instant::now() + self.terms.graceful;
         let Some(life) = self.life(number) else { return };
         let (phase, began) = (life.phase, life.began);
-        life.phase = Phase::Ending { until };
+        if phase != Phase::Killed {
+            life.phase = Phase::Ending { until };
+        }
         let unasked =
             matches!(phase, Phase::Loading | Phase::Ready | Phase::Serving | Phase::Draining { .. });
         if !unasked {
@@ -104,8 +106,15 @@ impl<L: Loader> Supervisor<L> {
     /// It does not come back: another takes its place.
     pub(super) fn stuck(&mut self, number: u64) {
         let Some(life) = self.life(number) else { return };
-        if !matches!(life.phase, Phase::Serving | Phase::Draining { .. }) {
+        let phase = life.phase;
+        if !matches!(phase, Phase::Serving | Phase::Draining { .. }) {
             return;
+        }
+        if let Some(process) = life.handle.record.process() {
+            if phase == Phase::Serving {
+                self.roster.tell(|whole| whole.count(Reason::Stuck));
+            }
+            return self.end_by_force(number, process, phase);
         }
         life.give_up(Phase::Stuck);
         tracing::error!(
@@ -113,6 +122,22 @@ impl<L: Loader> Supervisor<L> {
         );
         self.roster.counters().stuck();
         self.roster.tell(|whole| whole.count(Reason::Stuck));
+    }
+
+    /// A request does not come back from the application's code, in a process that can be killed: when its other
+    /// requests are done, at the latest when their time is up.
+    fn end_by_force(&mut self, number: u64, process: u32, phase: Phase) {
+        let graceful = self.terms.graceful;
+        let Some(life) = self.life(number) else { return };
+        let what = "a request does not come back from the application's code";
+        if phase == Phase::Serving && life.handle.record.busy() > 1 {
+            tracing::error!(
+                "interpreter {number}: {what}: it is replaced, and its process {process} is killed then"
+            );
+            life.dismiss(graceful);
+        } else if life.kill() == Killed::Soon {
+            tracing::error!("interpreter {number}: {what}: its process {process} is killed");
+        }
     }
 
     /// Its threads are done.

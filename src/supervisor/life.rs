@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::plan::{Hands, Seen, State};
-use crate::census::{Reason, Stage};
+use crate::application::Killed;
+use crate::census::{Access, Reason, Stage};
 use crate::worker::Handle;
 
 #[derive(Debug)]
@@ -37,6 +38,8 @@ pub(super) enum Phase {
     /// Dismissed while it loaded: it ends as soon as it has loaded.
     Unwanted,
     Stuck,
+    /// Its process was killed: it ends by itself.
+    Killed,
     Abandoned,
 }
 
@@ -76,7 +79,7 @@ impl Life {
                 Phase::Ready => State::Ready,
                 Phase::Serving => State::Serving,
                 Phase::Draining { .. } | Phase::Ending { .. } => State::Leaving,
-                Phase::Unwanted | Phase::Stuck | Phase::Abandoned => State::Lost,
+                Phase::Unwanted | Phase::Stuck | Phase::Killed | Phase::Abandoned => State::Lost,
             },
             worn: self.worn,
             hands: if self.is_idle() { Hands::Empty } else { Hands::Full },
@@ -110,6 +113,18 @@ impl Life {
             other => other,
         };
         self.handle.retire();
+    }
+
+    /// Ends it by force, if it is a process.
+    pub(super) fn kill(&mut self) -> Killed {
+        let record = &self.handle.record;
+        if self.phase == Phase::Killed || record.access().map(Access::kill) != Some(Killed::Soon) {
+            return Killed::Impossible;
+        }
+        record.reach(Stage::Ending);
+        self.phase = Phase::Killed;
+        self.handle.retire();
+        Killed::Soon
     }
 
     /// Nothing is expected of it any more.

@@ -21,8 +21,7 @@ use crate::wsgi::finish::finish;
 use crate::wsgi::forked::only_the_parent;
 use crate::wsgi::hints::EarlyHints;
 use crate::wsgi::input::Body;
-use crate::wsgi::responder::{CLIENT_LEFT, Progress, Responder, Sent, StartResponse};
-use crate::wsgi::response::Wish;
+use crate::wsgi::responder::{CLIENT_LEFT, Progress, Responder, Sent, StartResponse, tell};
 use crate::wsgi::sources::Teller;
 
 /// A list of parts up to this size leaves as one reply. 256 KiB: what the reply's buffer holds; above it,
@@ -413,18 +412,6 @@ impl Tools {
         }
         tracing::error!("interpreter {number}: {method} {uri}: {what}{after}{report}");
     }
-}
-
-/// Says that an application spoke of its connection.
-fn tell(wish: Wish) {
-    let done = match wish {
-        Wish::Close => "\"Connection: close\", which is obeyed",
-        Wish::KeepAlive => "\"Connection: keep-alive\" or \"Keep-Alive\", which is dropped",
-    };
-    tracing::warn!(
-        "application sends {done}: connections are the server's to keep ({}); this is said once",
-        Clause::StartResponse
-    );
 }
 
 /// Calls `close()` of what the application returned, if it has one.

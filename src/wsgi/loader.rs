@@ -32,6 +32,8 @@ pub struct Settings {
     pub patience: Duration,
     /// Where it is told which files the application is made of.
     pub sources: Option<Sources>,
+    /// On a free-threaded build: whether the application is not wanted with a GIL.
+    pub unlocked: Truth,
     /// How long the application may take for a request.
     pub request_timeout: Option<Duration>,
 }
@@ -95,6 +97,10 @@ impl WsgiLoader {
             Ok((tools, name))
         });
         let outcome = loaded.map_err(|error| load_error(at, &kept, &error));
+        let outcome = match locked_by(at, settings, &kept) {
+            Some(extension) if outcome.is_ok() => Err(LoadError::GilIsBack { extension }),
+            _ => outcome,
+        };
         if !self.told.swap(true, Ordering::Relaxed) {
             notice(at, &kept);
         }
@@ -274,6 +280,15 @@ fn load_error<'a>(at: Attached<'a>, support: &Kept, error: &PythonError<'a>) -> 
         Ok(Some((extension, chain))) => LoadError::Refused { extension, chain, report },
         Ok(None) | Err(_) => LoadError::Application { report },
     }
+}
+
+/// The extension that has brought back the GIL, where that is not wanted.
+fn locked_by(at: Attached<'_>, settings: &Settings, support: &Kept) -> Option<String> {
+    if settings.unlocked == Truth::False {
+        return None;
+    }
+    let by = at.attribute(support, c"gil_enabled_by").and_then(|names| texts(at, &names));
+    by.ok()?.into_iter().next()
 }
 
 /// Says once a module what was loaded otherwise than usual.

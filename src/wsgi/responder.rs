@@ -398,6 +398,18 @@ pub(super) fn refused<'a>(at: Attached<'a>, error: &HeadError) -> PythonError<'a
     PythonError::new(at, ExceptionKind::ValueError, &error.clause().cited(error))
 }
 
+/// Says that an application spoke of its connection.
+pub(super) fn tell(wish: Wish) {
+    let done = match wish {
+        Wish::Close => "\"Connection: close\", which is obeyed",
+        Wish::KeepAlive => "\"Connection: keep-alive\" or \"Keep-Alive\", which is dropped",
+    };
+    tracing::warn!(
+        "application sends {done}: connections are the server's to keep ({}); this is said once",
+        Clause::StartResponse
+    );
+}
+
 /// `start_response` as Python sees it. Its `write` is PEP 3333's imperative way to send.
 #[derive(Debug)]
 pub(super) struct StartResponse(pub(super) Arc<Responder>);
