@@ -190,7 +190,7 @@ impl Witness {
 }
 
 /// Where a reply goes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Way {
     Here(Arc<Slot>),
     /// Its reader is in another process, which knows the request by this number.
@@ -333,6 +333,14 @@ pub struct ReplyBody {
 }
 
 impl Way {
+    /// Whether it was answered in the worker's place.
+    pub(super) fn is_revoked(&self) -> bool {
+        match self {
+            Self::Here(slot) => slot.interest() == Interest::Revoked,
+            Self::There(outlet, number) => outlet.reader(*number) == Err(NoReader::Revoked),
+        }
+    }
+
     fn ring(&self) {
         match self {
             Self::Here(slot) => slot.bell.ring(),

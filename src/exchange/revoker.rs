@@ -3,16 +3,15 @@
 //! Owns the outside's view of a reply: whoever watches the time holds a [`Revoker`] while the worker holds the
 //! reply. The worker's own later sends find that nobody reads.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::reply::{Interest, Slot, Way};
-use super::{Fault, NoReader, Reply};
+use super::{Fault, Reply};
 
 /// Takes a reply away from the worker that has it. Cheap to clone; keeps the reply's buffer alive.
 #[derive(Debug, Clone)]
 pub struct Revoker {
-    slot: Arc<Slot>,
+    way: Way,
 }
 
 /// What became of a reply that was taken away.
@@ -69,26 +68,24 @@ impl Reply {
     /// The handle for whoever watches the time. None: it was answered already.
     #[must_use]
     pub fn revoker(&self) -> Option<Revoker> {
-        self.slot().cloned().map(|slot| Revoker { slot })
+        self.way.clone().map(|way| Revoker { way })
     }
 
     /// Whether it was taken away from the worker.
     #[must_use]
     pub fn is_revoked(&self) -> bool {
-        match &self.way {
-            Some(Way::Here(slot)) => slot.interest() == Interest::Revoked,
-            Some(Way::There(outlet, number)) => outlet.reader(*number) == Err(NoReader::Revoked),
-            None => false,
-        }
+        self.way.as_ref().is_some_and(Way::is_revoked)
     }
 }
 
 impl Revoker {
     /// Answers with `fault` if the head is not out, breaks the body off if that is not complete. From then on
     /// nobody reads what the worker sends.
+    /// One of another process is taken away there, and not here.
     pub fn revoke(&self, fault: Fault) -> Revoked {
         let mut outcome = Revoked::Complete;
-        self.slot.update(|state| {
+        let Way::Here(slot) = &self.way else { return outcome };
+        slot.update(|state| {
             if !state.begun {
                 state.begun = true;
                 state.head = Some(Err(fault));
@@ -100,8 +97,8 @@ impl Revoker {
             }
         });
         if outcome != Revoked::Complete {
-            self.slot.lose(Interest::Revoked);
-            self.slot.bell.ring();
+            slot.lose(Interest::Revoked);
+            slot.bell.ring();
         }
         outcome
     }
@@ -109,13 +106,17 @@ impl Revoker {
     /// Whether the reply was taken away.
     #[must_use]
     pub fn is_revoked(&self) -> bool {
-        self.slot.interest() == Interest::Revoked
+        self.way.is_revoked()
     }
 
     /// How long the worker has waited for the client.
     #[must_use]
     pub fn waited(&self, now: Instant) -> Waited {
-        self.slot.state.lock().waits.total(now)
+        match &self.way {
+            Way::Here(slot) => slot.state.lock().waits.total(now),
+            // It is counted where the reader is.
+            Way::There(..) => Waits::default().total(now),
+        }
     }
 
     /// Runs what waits for the client: its time is not the application's.
@@ -127,8 +128,9 @@ impl Revoker {
                 self.0.state.lock().waits.end(Instant::now());
             }
         }
-        self.slot.state.lock().waits.begin(Instant::now());
-        let _over = Over(&self.slot);
+        let Way::Here(slot) = &self.way else { return wait() };
+        slot.state.lock().waits.begin(Instant::now());
+        let _over = Over(slot);
         wait()
     }
 }

@@ -213,6 +213,8 @@ impl Outlet for End {
 
     fn try_send(&self, request: u64, chunk: Bytes) -> Result<(), Unsent> {
         if chunk.is_empty() {
+            // Nothing to send; but a reader that is gone ends the iteration here too.
+            self.probe(request);
             return Ok(());
         }
         let mut outgoing = self.outgoing.lock();

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use super::cord::{Cord, Ear};
 use super::lane::{End, Lane};
-use super::words::{Birth, Order, Word};
+use super::words::{Birth, Loss, Order, Word};
 use crate::application::{Application, Ended, Invitation, LoadError, Loaded, Loader, NotLoaded};
 use crate::census::{Desk, Overdue, Record};
 use crate::worker::thread;
@@ -159,6 +159,8 @@ fn interrupt<I: Invitation>((lane, serial): (u64, u64), ticket: u64, inside: &Ar
     let (Some(lane), Some(invitation)) = (inside.lane(lane), inside.invitation.lock().clone()) else {
         return;
     };
+    // It was answered in the application's place.
+    lane.end.lose(serial, Loss::Revoked);
     let within = Arc::clone(inside);
     let started = thread("interrupt", move || {
         let Some(_visit) = within.record.visit() else { return };

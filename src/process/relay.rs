@@ -228,11 +228,15 @@ fn pass_on(body: &mut ReplyBody, part: Bytes) -> Result<(), Loss> {
         Err(Unsent::NoReader(why)) => Err(why),
         Err(Unsent::Full(part)) => body.send(part),
     };
-    sent.map_err(|why| match why {
+    sent.map_err(loss)
+}
+
+fn loss(why: NoReader) -> Loss {
+    match why {
         NoReader::Discarded => Loss::Discarded,
         NoReader::ClientGone => Loss::Gone,
         NoReader::Revoked => Loss::Revoked,
-    })
+    }
 }
 
 /// How far a reply has come.
@@ -269,7 +273,8 @@ impl Progress {
         match self {
             Self::Nothing(reply) | Self::Waiting(reply) if reply.is_revoked() => Some(Loss::Revoked),
             Self::Nothing(reply) | Self::Waiting(reply) => (!reply.is_wanted()).then_some(Loss::Gone),
-            Self::Sending(_) | Self::Over => None,
+            Self::Sending(body) => body.reader().err().map(loss),
+            Self::Over => None,
         }
     }
 }
