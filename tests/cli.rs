@@ -8,7 +8,9 @@ use std::time::Duration;
 use chaussette::cli::{ExitStatus, Form, Outcome, Question, main, parse};
 use chaussette::config::{
     Access, AccessFormat, AccessOutput, Address, AppForm, Backend, Bounds, Config, ControlAddress, Family,
-    Manager, Patching, Preload, Proxies, ProxyProtocol, Reload, Timeouts, Trusted, Unbelieved, Workers,
+    ForwardedHeader, ForwardedHeaders, Given, Heartbeat, Hooks, Isolation, Life, Limits, Lives, LogLevel,
+    LogOutput, Logs, Manager, Patching, Preload, Proxies, ProxyProtocol, Reload, Report, Timeouts, Trusted,
+    Unbelieved, Workers,
 };
 
 fn argv(words: &str) -> Vec<OsString> {
