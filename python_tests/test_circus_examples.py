@@ -109,9 +109,7 @@ def test_nginx_takes_the_shipped_file_as_it_is(tmp_path):
     keys = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     (tmp_path / "nginx.conf").write_text(
         f"pid {tmp_path}/pid;\nevents {{}}\nhttp {{\naccess_log off;\n"
-        + "".join(
-            f"{key}_temp_path {tmp_path}/{key};\n" for key in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        )
+        + "".join(f"{key}_temp_path {tmp_path}/{key};\n" for key in keys)
         + f"include {EXAMPLES}/behind-nginx.conf;\n}}\n"
     )
     done = subprocess.run(
