@@ -50,7 +50,7 @@ def test_before_eight_processes():
         assert get(daemon, "web").status == 200
 
 
-@pytest.mark.own_gil
+@pytest.mark.isolation("own-gil", reason="it is about interpreters of one process")
 def test_after_one_process_that_reloads_in_place():
     with circusd(shipped("circus.ini"), **SURROUNDINGS) as daemon:
         daemon.wait_ready("web")

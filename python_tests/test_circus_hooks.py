@@ -52,7 +52,7 @@ def code(tmp_path):
     return Code(tmp_path / "code")
 
 
-@pytest.mark.own_gil
+@pytest.mark.isolation("own-gil", reason="it is about interpreters of one process")
 def test_circusd_goes_on_when_each_process_is_warm_and_serves():
     with circusd(site("web", "--warmup", "/", numprocesses=2, **WAITS)) as daemon:
         # It answers no command before.
@@ -62,7 +62,7 @@ def test_circusd_goes_on_when_each_process_is_warm_and_serves():
         assert len(daemon.said(r"wait_ready: web: process \d+ is ready after \d+\.\d s")) == 2
 
 
-@pytest.mark.own_gil
+@pytest.mark.isolation("own-gil", reason="it is about interpreters of one process")
 def test_code_that_does_not_load_leaves_the_old_process_serving(code):
     with circusd(site("web", *code.options, application="changing:app", **WAITS)) as daemon:
         before = daemon.pids("web")
@@ -244,7 +244,7 @@ def test_a_term_is_not_held_up(gate):
         soon(lambda: daemon.statuses()["web"] == "stopped")
 
 
-@pytest.mark.own_gil
+@pytest.mark.isolation("own-gil", reason="it is about interpreters of one process")
 def test_circusctl_stats_extended_has_each_interpreter(gate):
     with circusd(site("web", application="apps.waiting:app", **TELLS)) as daemon:
         daemon.wait_ready("web")

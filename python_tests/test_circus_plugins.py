@@ -41,7 +41,7 @@ def replaced(daemon, name, pid, deadline=40):
     daemon.wait_ready(name)
 
 
-@pytest.mark.own_gil
+@pytest.mark.isolation("own-gil", reason="it is about interpreters of one process")
 def test_the_watchdog_replaces_a_process_whose_every_interpreter_is_stuck_and_no_other(tmp_path):
     port = free_port(socket.SOCK_DGRAM)
     beats = ["--heartbeat", f"udp://127.0.0.1:{port}", "--heartbeat-interval", "0.2", "--graceful-timeout", "1"]
@@ -140,7 +140,7 @@ def test_flapping_notices_what_ends_again_and_again_whatever_its_status(tmp_path
             )
 
 
-@pytest.mark.own_gil
+@pytest.mark.isolation("own-gil", reason="it is about interpreters of one process")
 def test_a_process_that_has_grown_too_much_ends_with_75_and_circus_starts_another(tmp_path):
     code = Code(tmp_path / "code")
     options = ["--max-growth", "20", *code.options]

@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.skipif(not (BIN / "circusd").exists(), reason="circus is not installed in this environment"),
     pytest.mark.timeout(60 + 10 * RELOADS),
     # HUP replaces nothing where there is one interpreter for all.
-    pytest.mark.own_gil,
+    pytest.mark.isolation("own-gil", reason="circusd does not tell its processes where to live"),
 ]
 
 FD = ["--fd", "$(circus.sockets.web)", "--interpreters", "2"]
