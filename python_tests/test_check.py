@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from chaussette._check import _extensions
+from support import circus
 from support.process import HERE, command_line, session_members
 from support.waiting import soon
 
@@ -363,6 +364,30 @@ def test_the_section_for_circus_has_the_isolation_and_the_options_that_were_give
     assert "--port" not in cmd
     assert cmd.endswith(" apps.hello:app")
     assert {"use_sockets = True", "send_hup = True", "graceful_timeout = 45", f"working_dir = {HERE}"} <= set(lines)
+
+
+@own_gil
+def test_circus_serves_by_the_section_that_is_recommended(check):
+    pytest.importorskip("circus", reason="Circus is not installed")
+    # Its command line is how what is left behind is found.
+    section = check("apps.hello:app", "$(folder)/web")["circus"]
+    port = circus.free_port()
+    with circus.circusd(section.replace("port = 8080", f"port = {port}")) as daemon:
+        (before,) = soon(lambda: daemon.pids("web"))
+        soon(lambda: answers(port))
+        daemon.control("reload", "web", "--waiting")
+        # It is told by HUP: the process stays.
+        soon(lambda: "reloaded: 2 interpreters" in daemon.log)
+        assert daemon.pids("web") == [before]
+
+
+def answers(port):
+    try:
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            return b" 200 " in client.recv(1000)
+    except ConnectionError:
+        return False
 
 
 def test_a_signal_ends_the_process_that_is_tried_as_well(tmp_path):
