@@ -308,8 +308,29 @@ def test_what_the_application_does_at_import_is_told(check):
     assert len(seen["sockets"]) == 2
 
 
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("import time; time.sleep(600)", "timeout"),
+        ("import os; os.kill(os.getpid(), 9)", "crash"),
+        ("import os; os._exit(7)", "exit"),
+        ("1 / 0", "exception"),
+    ],
+)
+def test_without_a_zygote_each_worker_loads_the_application_by_itself(check, tmp_path, text, kind):
+    text = f"import os\nif os.environ.get('FAILS'):\n    {text}\n"
+    words = ["--no-zygote", "--isolation", "process", "--check-timeout", "5"]
+    words += written(tmp_path, text + "from chaussette.util import hello_app as app\n")
+    report = check(*words)
+    assert (report["status"], isolations(report)["process"]["failure"]) == (0, None)
+    assert report["seen_at_import"] is not None
+    assert "--no-zygote" in report["circus"]
+    report = check(*words, env={"FAILS": "1"})
+    assert (report["status"], isolations(report)["process"]["failure"]["kind"]) == (4, kind)
+
+
 @own_gil
-@pytest.mark.parametrize(("isolation", "status"), [("own-gil", 4), ("main", 0)])
+@pytest.mark.parametrize(("isolation", "status"), [("own-gil", 4), ("process", 0), ("main", 0)])
 def test_an_isolation_that_is_asked_for_is_the_only_one_that_counts(check, isolation, status):
     pytest.importorskip("numpy", reason="numpy is not installed")
     report = check("--isolation", isolation, "apps.needs_numpy:app")
