@@ -18,8 +18,8 @@ test: ## format, lints, Rust tests without and with Python, wheel, pytest on it,
 test-matrix: ## python_tests on each CPython in each isolation, into docs/compatibility.md: an hour (MATRIX="3.14:own-gil": a cell)
 	@exec .ci/test-matrix $(MATRIX)
 
-compat: ## try the packages that applications use most, in each isolation: docs/compatibility.md (PYTHONS="python3.14 …": on these)
-	@exec .ci/compat/run $(PYTHONS)
+compat: ## try the packages that applications use most, in each isolation: docs/compatibility.md (CPYTHONS="3.14 3.13t": on these)
+	@exec .ci/compat/run $(CPYTHONS)
 
 fuzz: ## fuzz the front end, 60 seconds a target (TIME=600 TARGET=reply make fuzz; KEEP=1: keep what reaches more)
 	@exec .ci/fuzz

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from chaussette._check import _extensions
+from support import circus
 from support.process import HERE, command_line, session_members
 from support.waiting import soon
 
@@ -307,8 +308,29 @@ def test_what_the_application_does_at_import_is_told(check):
     assert len(seen["sockets"]) == 2
 
 
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("import time; time.sleep(600)", "timeout"),
+        ("import os; os.kill(os.getpid(), 9)", "crash"),
+        ("import os; os._exit(7)", "exit"),
+        ("1 / 0", "exception"),
+    ],
+)
+def test_without_a_zygote_each_worker_loads_the_application_by_itself(check, tmp_path, text, kind):
+    text = f"import os\nif os.environ.get('FAILS'):\n    {text}\n"
+    words = ["--no-zygote", "--isolation", "process", "--check-timeout", "5"]
+    words += written(tmp_path, text + "from chaussette.util import hello_app as app\n")
+    report = check(*words)
+    assert (report["status"], isolations(report)["process"]["failure"]) == (0, None)
+    assert report["seen_at_import"] is not None
+    assert "--no-zygote" in report["circus"]
+    report = check(*words, env={"FAILS": "1"})
+    assert (report["status"], isolations(report)["process"]["failure"]["kind"]) == (4, kind)
+
+
 @own_gil
-@pytest.mark.parametrize(("isolation", "status"), [("own-gil", 4), ("main", 0)])
+@pytest.mark.parametrize(("isolation", "status"), [("own-gil", 4), ("process", 0), ("main", 0)])
 def test_an_isolation_that_is_asked_for_is_the_only_one_that_counts(check, isolation, status):
     pytest.importorskip("numpy", reason="numpy is not installed")
     report = check("--isolation", isolation, "apps.needs_numpy:app")
@@ -363,6 +385,30 @@ def test_the_section_for_circus_has_the_isolation_and_the_options_that_were_give
     assert "--port" not in cmd
     assert cmd.endswith(" apps.hello:app")
     assert {"use_sockets = True", "send_hup = True", "graceful_timeout = 45", f"working_dir = {HERE}"} <= set(lines)
+
+
+@own_gil
+def test_circus_serves_by_the_section_that_is_recommended(check):
+    pytest.importorskip("circus", reason="Circus is not installed")
+    # Its command line is how what is left behind is found.
+    section = check("apps.hello:app", "$(folder)/web")["circus"]
+    port = circus.free_port()
+    with circus.circusd(section.replace("port = 8080", f"port = {port}")) as daemon:
+        (before,) = soon(lambda: daemon.pids("web"))
+        soon(lambda: answers(port))
+        daemon.control("reload", "web", "--waiting")
+        # It is told by HUP: the process stays.
+        soon(lambda: "reloaded: 2 interpreters" in daemon.log)
+        assert daemon.pids("web") == [before]
+
+
+def answers(port):
+    try:
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            return b" 200 " in client.recv(1000)
+    except ConnectionError:
+        return False
 
 
 def test_a_signal_ends_the_process_that_is_tried_as_well(tmp_path):

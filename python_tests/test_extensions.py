@@ -33,6 +33,15 @@ def test_auto_falls_back_for_an_extension_that_cpython_names_by_the_last_part_on
     site.wait_for_log(r"\[WARNING\] extension module psutil\._psutil\w+ refuses .*main interpreter")
 
 
+def test_auto_falls_back_for_a_module_of_cpython_itself(server, tmp_path):
+    (tmp_path / "needs_faulthandler.py").write_text(
+        "import faulthandler\nfrom chaussette.util import hello_app as app\n"
+    )
+    site = server("needs_faulthandler:app", "--interpreters", "2", cwd=tmp_path)
+    assert site.get().status == 200
+    site.wait_for_log(r"\[WARNING\] extension module faulthandler refuses")
+
+
 def test_own_gil_on_purpose_ends_with_status_4_the_extension_and_the_import_chain(command):
     done = command("--port", "0", "--isolation", "own-gil", "--interpreters", "2", "apps.needs_numpy:app")
     assert done.returncode == 4, done.stderr

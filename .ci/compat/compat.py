@@ -1,8 +1,8 @@
 """Tries each package of `apps` in each isolation on each CPython, by the installed server; writes the tables.
 
-Usage: compat.py [--only NAME,…] [--report] INTERPRETER…    INTERPRETER: a virtual environment's, with the server in it
+Usage: compat.py [--only NAME,…] INTERPRETER…    INTERPRETER: a virtual environment's, with the server in it
 
-Keeps what was found in results.json, makes of it the table in docs/compatibility.md, and what `--check` knows
+Keeps what was found in results.json; `report` makes of it the table in docs/compatibility.md, and what `--check` knows
 (src/python/chaussette/_check/known.json). Packages come from PyPI as wheels, the newest there are: one without a wheel
 for a CPython is said to be so.
 """
@@ -375,12 +375,9 @@ def known(results):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--only", default="", help="names of applications, separated by commas")
-    parser.add_argument("--report", action="store_true", help="only write the tables again")
     parser.add_argument("interpreters", nargs="*", help="Pythons of virtual environments that have the server")
     words = parser.parse_args()
-    if not words.report:
-        try_all([Interpreter(path) for path in words.interpreters], set(filter(None, words.only.split(","))))
-    report()
+    try_all([Interpreter(path) for path in words.interpreters], set(filter(None, words.only.split(","))))
 
 
 if __name__ == "__main__":

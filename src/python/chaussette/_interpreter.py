@@ -104,8 +104,13 @@ def _watch_extensions(rescue: bool) -> None:
     create, execute = loader.create_module, loader.exec_module
 
     def create_module(self, spec):
+        before = gil_is_off()
         try:
-            return create(self, spec)
+            module = create(self, spec)
+            # Single-phase initialization runs here, the other kind in exec_module.
+            if before and not gil_is_off():
+                gil_enabled_by.append(spec.name)
+            return module
         except ImportError as error:
             if not rescue or REFUSAL not in str(error):
                 raise
@@ -128,6 +133,24 @@ def _watch_extensions(rescue: bool) -> None:
 
     loader.create_module = create_module
     loader.exec_module = exec_module
+    if rescue:
+        _watch_builtins()
+
+
+def _watch_builtins() -> None:
+    """Watch what is a part of CPython and refuses all the same: faulthandler, _tracemalloc."""
+    importer = importlib.machinery.BuiltinImporter
+    create = importer.create_module
+
+    def create_module(spec):
+        try:
+            return create(spec)
+        except ImportError as error:
+            if REFUSAL in str(error):
+                refused.append((spec.name, [*_import_chain(), spec.name]))
+            raise
+
+    importer.create_module = staticmethod(create_module)
 
 
 def gil_is_off() -> bool:

@@ -5,11 +5,9 @@ Owns the process: its deadline, its memory, the forks that it makes. Started by 
 
 from __future__ import annotations
 
-import gc
 import marshal
 import os
 import sys
-import warnings
 
 from chaussette._check._inside import Diary, Watch, loaded
 
@@ -90,46 +88,76 @@ def _rehearse(job: dict[str, Any], diary: Diary) -> None:
 
 
 def _fork(job: dict[str, Any], diary: Diary) -> None:
-    """Load it once, on the main thread, and fork workers that share what is loaded."""
-    from chaussette import _interpreter
+    """Load it as a zygote does, and fork workers that share what is loaded; or have each load it by itself."""
+    import datetime  # noqa: F401 (as a zygote does)
+
+    from chaussette import _interpreter, _process, _zygote
 
     _interpreter.number = 0
-    _interpreter.prepare(job["path"], list(job["argv"]), False, lambda text: None)
-    watch = Watch(diary)
-    try:
-        loaded(diary, watch, job["spec"], job["factory"])
-    except BaseException:
-        _done(job, diary)
-        _leave()
-    # What is frozen is not written to by the collector, and stays shared.
-    gc.collect()
-    gc.freeze()
+    _process.keep_signals()
+    _interpreter.begin(job["path"], list(job["argv"]))
+    if job["preloads"]:
+        if not _load(job, diary, Watch(diary)):
+            _done(job, diary)
+            _leave()
+        _zygote.freeze()
     workers: list[int] = []
     read, write = os.pipe()
     for number in range(1, job["workers"] + 1):
-        workers.append(_forked(read, write))
+        worker = _forked(job, (read, write), number)
+        if worker is None:
+            break
+        workers.append(worker)
         diary.write("memory", workers=number, **memory([os.getpid(), *workers]))
     _done(job, diary)
     os.close(write)
     _leave()
 
 
-def _forked(read: int, write: int) -> int:
-    """Fork a worker that waits until its parent closes the pipe."""
+def _load(job: dict[str, Any], diary: Diary, watch: Watch | None) -> bool:
+    try:
+        loaded(diary, watch, job["spec"], job["factory"])
+    except BaseException:
+        # It is in the diary.
+        return False
+    return True
+
+
+def _forked(job: dict[str, Any], pipe: tuple[int, int], number: int) -> int | None:
+    """Fork a worker that has the application until its parent closes the pipe; None if it could not load it."""
+    from chaussette import _zygote
+
     ready, say = os.pipe()
-    with warnings.catch_warnings():
-        # Threads of the application's are not in the child: as for real, and told in the report.
-        warnings.simplefilter("ignore")
-        process = os.fork()
+    process = _zygote.fork()
     if process == 0:
-        os.close(write)
+        os.close(pipe[1])
+        if not job["preloads"]:
+            _limit(job["timeout"])
+            diary = Diary(job["diary"])
+            if not _load(job, diary, Watch(diary) if number == 1 else None):
+                _leave_at_once(0)
         os.write(say, b"+")
-        os.read(read, 1)
+        os.read(pipe[0], 1)
         _leave_at_once(0)
     os.close(say)
-    os.read(ready, 1)
+    told = os.read(ready, 1)
     os.close(ready)
-    return process
+    if told:
+        return process
+    _end_as(os.waitpid(process, 0)[1])
+    return None
+
+
+def _end_as(status: int) -> None:
+    """End this process as its worker has ended; go on if that had only failed."""
+    if os.WIFSIGNALED(status):
+        import faulthandler
+
+        # Where it was is told already.
+        faulthandler.disable()
+        os.kill(os.getpid(), os.WTERMSIG(status))
+    if os.WEXITSTATUS(status):
+        _leave_at_once(os.WEXITSTATUS(status))
 
 
 def _probe(job: dict[str, Any], diary: Diary) -> None:

@@ -138,6 +138,7 @@ class Check:
             isolation=isolation,
             workers=self._workers() if workers is None else workers,
             watched=isolation != OWN_GIL,
+            preloads="no-zygote" not in dict(self._asked["given"]),
             spec=given["application"],
             factory=given["factory"],
             argv=given["argv"],
