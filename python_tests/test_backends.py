@@ -280,6 +280,12 @@ def test_words_after_the_application_are_its_argv(server, backend):
     assert seen["interpreter"] == 0
 
 
+def test_the_helpers_for_applications_have_a_meaning(server, backend):
+    """One interpreter, number 0; nobody limits the time of a request."""
+    assert server("apps.anywhere:numbers", "--backend", backend).get().json() == [0, 0]
+    assert server("apps.anywhere:timeouts", "--backend", backend).get().json() == [None, None, None]
+
+
 def test_an_upload_arrives(server, backend):
     site = server("apps.anywhere:app", "--backend", backend)
     body = os.urandom(100_000)

@@ -15,9 +15,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.backends import why_not
+from support.backends import MODULES, why_not
 from support.circus import BIN, Circus
 from support.process import HERE, Server
+from support.sentences import MIGRATION, OTHERS, QUOTED, SENTENCES, prose
 from support.sockets import inheritable, listening
 from support.waiting import soon, steady
 from support.wire import Connection
@@ -414,3 +415,103 @@ def test_the_readmes_tornado_application_is_served(server, tmp_path):
     )
     assert server("tornadoapp.wsgiapp", cwd=tmp_path).get().text == "hello world"
     assert server("tornadoapp.tornadoapp", "--backend", "tornado", cwd=tmp_path).get().text == "Hello, world"
+
+
+def test_the_readmes_flask_application_is_served(server, tmp_path):
+    """examples/flaskapp.py as it is, by the default, gevent, and whatever else is here."""
+    source = documentation("examples/flaskapp.py")
+    folder = tmp_path / "examples"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    (folder / "flaskapp.py").write_text(source)
+    for options in ([], *(["--backend", name] for name in MODULES if why_not(name) is None and name != "interpreters")):
+        assert server("examples.flaskapp.app", *options, cwd=tmp_path).get().text == "Hello World!"
+
+
+#: Its "Using Chaussette in Supervisor", less the servers for supervisorctl.
+SUPERVISOR = """
+[supervisord]
+logfile = {folder}/supervisord.log
+nodaemon = true
+pidfile = {folder}/supervisord.pid
+
+[fcgi-program:web]
+command = chaussette --fd 0 server.app
+process_name = %(program_name)s_%(process_num)s
+numprocs = 5
+socket = unix://{folder}/web.sock
+directory = {folder}
+stopsignal = TERM
+"""
+
+
+@pytest.mark.skipif(not (BIN / "supervisord").exists(), reason="Supervisor is not installed in this environment")
+def test_the_example_of_supervisor_runs_under_the_real_one(tmp_path):
+    (tmp_path / "server.py").write_text("from chaussette.util import hello_app as app\n")
+    config = tmp_path / "supervisord.conf"
+    # A unix socket, because Supervisor tells no port that it was free to choose.
+    assert "--fd 0 --backend meinheld server.app" in documentation("docs/source/index.rst")
+    config.write_text(SUPERVISOR.format(folder=tmp_path).replace("command = ", f"command = {BIN}/"))
+    with open(tmp_path / "out", "wb") as out:
+        daemon = subprocess.Popen([BIN / "supervisord", "-c", config], stdout=out, stderr=out, cwd=tmp_path)
+    log = tmp_path / "supervisord.log"
+    try:
+        soon(
+            lambda: log.exists() and log.read_text().count("entered RUNNING state") == 5,
+            60,
+            (tmp_path / "out").read_text,
+        )
+        for _ in range(100):
+            assert get(str(tmp_path / "web.sock")).body == b"hello world"
+    finally:
+        daemon.terminate()
+        daemon.wait(60)
+    assert log.read_text().count("stopped: ") == 5
+    assert log.read_text().count("exit status 0") + log.read_text().count("terminated by SIGTERM") == 5
+
+
+# Its documentation, sentence by sentence
+
+
+def documentation(name):
+    path = FOLDER / "documentation" / name
+    if not path.exists():
+        pytest.skip(f"NOT TESTED: no documentation of Chaussette 1.3 at {FOLDER}; cure: .ci/install-1.3")
+    return path.read_text()
+
+
+@pytest.mark.parametrize("name", ["README.rst", "docs/source/index.rst"])
+def test_each_sentence_of_its_documentation_has_a_test_or_a_reason(name):
+    found = prose(documentation(name))
+    assert len(found) > 20
+    assert [sentence for sentence in found if sentence not in SENTENCES] == []
+
+
+def test_each_sentence_names_a_test_that_exists_or_stands_in_the_migration():
+    text = (ROOT / "docs" / "migration.md").read_text()
+    table = text[text.index("sentence by sentence") : text.index("## From gunicorn")]
+    tests = "\n".join(path.read_text() for path in (*HERE.glob("test_*.py"), *(ROOT / "tests").glob("*.rs")))
+    for sentence, proof in SENTENCES.items():
+        if proof == MIGRATION:
+            words = QUOTED.get(sentence) or sentence.split(":")[0].rstrip(".")
+            quoted = re.findall(r"[^|]+", table)
+            shown = any(words[: len(cell.strip(' "'))] == cell.strip(' "') or words in cell for cell in quoted)
+            parts = [part for part in re.findall(r'"([^"]+)"', table) if part.rstrip(".") in sentence]
+            assert shown or parts, f"not in docs/migration.md: {sentence}"
+        elif proof != OTHERS:
+            assert re.search(rf"\b(def|fn) {proof}\(", tests), f"{proof}: no such test"
+
+
+def test_help_has_each_option_of_1_3(command):
+    help_of_1_3 = run_old("--help").stdout
+    options = set(re.findall(r"^  (--[a-z-]+)", help_of_1_3, re.MULTILINE))
+    assert len(options) == 15
+    ours = command("--help").stdout
+    assert [option for option in sorted(options) if f"{option} " not in ours and f"{option}\n" not in ours] == []
+
+
+def test_each_option_of_1_3_has_a_row_in_the_migration():
+    text = (ROOT / "docs" / "migration.md").read_text()
+    table = text[text.index("### Option by option") : text.index("### What else is different")]
+    for option in set(re.findall(r"^  (--[a-z-]+)", run_old("--help").stdout, re.MULTILINE)):
+        assert f"`{option}" in table, option

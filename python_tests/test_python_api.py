@@ -319,8 +319,23 @@ def test_an_application_may_ask_for_its_interpreter(server):
     assert {tuple(site.get().json()) for _ in range(40)} <= {(0, 0), (1, 1)}
 
 
-def test_outside_of_a_server_there_is_no_interpreter_to_ask_for():
-    assert program("import chaussette; print(chaussette.interpreter_id())").stdout == "None\n"
+def test_outside_of_a_server_there_is_nothing_to_ask_for():
+    code = "import chaussette; print(chaussette.interpreter_id(), chaussette.request_timeout())"
+    assert program(code).stdout == "None None\n"
+
+
+@pytest.mark.parametrize("isolation", ["auto", "main"])
+def test_an_application_may_ask_for_the_time_of_a_request_wherever_it_is(server, isolation):
+    limited = server("apps.anywhere:timeouts", "--timeout", "7.5", "--isolation", isolation)
+    assert limited.get().json() == [7.5, 7.5, 7.5]
+    assert server("apps.anywhere:timeouts", "--isolation", isolation).get().json() == [None, None, None]
+
+
+def test_an_application_of_a_program_may_ask_for_it_too():
+    from apps.anywhere import timeouts
+
+    with serving(timeouts, "127.0.0.1", 0, options=["--timeout=9"]) as made:
+        assert get(made.server_address).json() == [None, 9.0, 9.0]
 
 
 def test_the_names_of_backends_are_those_installed():

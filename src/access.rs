@@ -1,11 +1,12 @@
-//! The access log: a line for each request, written by a thread of its own.
+//! The access log: a line for each request, written by a thread of its own; the same thread tells a statsd.
 //!
-//! Owns the lines that wait, and what they are written to. Whoever answers requests holds an [`Entry`] meanwhile;
+//! Owns the lines that wait, and what becomes of them. Whoever answers requests holds an [`Entry`] meanwhile;
 //! dropping it is the line. Rule: nobody who serves ever waits for a disk or a reader. What cannot be kept is
 //! counted, and the log says how much that was.
 
 mod line;
 mod output;
+mod statsd;
 
 use std::io;
 use std::sync::Arc;
@@ -13,12 +14,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::tz::TimeZone;
 use parking_lot::{Condvar, Mutex};
 
 pub use self::line::{Asked, Line};
 use self::output::Output;
-use crate::config::{AccessFormat, AccessOutput};
+pub use self::statsd::Statsd;
+use crate::census::Roster;
+use crate::config::{Access, AccessFormat};
 use crate::logging;
 
 /// Lines that wait at most. 16,384: a second and more of what two cores serve; some 10 MiB if all have long targets.
@@ -32,6 +37,9 @@ const GATHER: Duration = Duration::from_millis(100);
 
 /// How often lost lines are told of.
 const TELL_EVERY: Duration = Duration::from_secs(10);
+
+/// How often a statsd is told gauges, and log lines while no request comes. 1 s: a tenth of what statsd gathers for.
+const TICK: Duration = Duration::from_secs(1);
 
 /// What the end of the process waits for the last lines.
 const LAST: Duration = Duration::from_secs(2);
@@ -51,6 +59,8 @@ pub struct Lines(Arc<Shared>);
 struct Shared {
     state: Mutex<State>,
     called: Condvar,
+    /// Header fields that are kept of a request, and of its answer.
+    kept: [Vec<HeaderName>; 2],
     /// The writer gives up on an output that takes nothing.
     closing: AtomicBool,
 }
@@ -60,6 +70,8 @@ struct State {
     waiting: Vec<Line>,
     lost: u64,
     reopen: bool,
+    /// What gauges are read off, once it is there.
+    roster: Option<Roster>,
     /// The writer sleeps until there is something.
     asleep: bool,
 }
@@ -74,16 +86,23 @@ pub struct Entry {
 }
 
 impl AccessLog {
-    /// Opens the output. An error names the option.
-    pub fn open(output: &AccessOutput, format: AccessFormat) -> io::Result<Self> {
-        let shared =
-            Shared { state: Mutex::default(), called: Condvar::new(), closing: AtomicBool::new(false) };
+    /// Opens the log's output, and begins. An error names the option.
+    pub fn open(log: Option<&Access>, statsd: Option<Statsd>) -> io::Result<Self> {
+        let format = log.map(|access| access.format.clone());
+        let kept = format.as_ref().map(|format| [format.request.clone(), format.response.clone()]);
+        let shared = Shared {
+            state: Mutex::default(),
+            called: Condvar::new(),
+            kept: kept.unwrap_or_default(),
+            closing: AtomicBool::new(false),
+        };
         let lines = Lines(Arc::new(shared));
         let (say_ended, ended) = channel();
+        let output = log.map(|access| Output::open(&access.output)).transpose()?;
         let writer = Writer {
             lines: lines.clone(),
-            output: Output::open(output)?,
-            format,
+            log: output.zip(format),
+            statsd,
             zone: logging::zone(),
             lost: 0,
             told: None,
@@ -121,6 +140,11 @@ impl Lines {
         self.call();
     }
 
+    /// Tells the statsd, if there is one, how the whole is from now on.
+    pub fn observe(&self, roster: Roster) {
+        self.0.state.lock().roster = Some(roster);
+    }
+
     fn call(&self) {
         drop(self.0.state.lock());
         self.0.called.notify_one();
@@ -140,14 +164,45 @@ impl Lines {
         }
     }
 
-    /// A request that begins now.
+    /// A request that begins now, with these header fields.
     #[must_use]
-    pub fn entry(&self, line: Line) -> Entry {
+    pub fn entry(&self, mut line: Line, headers: &HeaderMap) -> Entry {
+        line.request = self.keep(0, headers);
         Entry { line: Some(Box::new(line)), began: Instant::now(), lines: self.clone() }
     }
 }
 
+impl Lines {
+    fn keep(&self, side: usize, headers: &HeaderMap) -> Box<[Option<HeaderValue>]> {
+        self.0.kept[side].iter().map(|name| joined(headers, name)).collect()
+    }
+}
+
+/// Several fields of a name are one list (RFC 9110 §5.3).
+fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next()?;
+    let mut rest = values.peekable();
+    if rest.peek().is_none() {
+        return Some(first.clone());
+    }
+    let all = rest.fold(first.as_bytes().to_vec(), |all, next| [&all, &b", "[..], next.as_bytes()].concat());
+    HeaderValue::from_bytes(&all).ok()
+}
+
 impl Entry {
+    /// The answer begins, with these header fields, and a Content-Length of `whole` where they have none and it is
+    /// not 0.
+    pub fn answered(&mut self, headers: &HeaderMap, whole: u64) {
+        let Some(line) = &mut self.line else { return };
+        line.response = self.lines.keep(1, headers);
+        for (name, kept) in self.lines.0.kept[1].iter().zip(&mut line.response) {
+            if *name == CONTENT_LENGTH && whole > 0 {
+                kept.get_or_insert_with(|| HeaderValue::from(whole));
+            }
+        }
+    }
+
     /// Notes what has become known.
     pub fn note(&mut self, note: impl FnOnce(&mut Line)) {
         if let Some(line) = &mut self.line {
@@ -173,8 +228,8 @@ impl Drop for Entry {
 /// The thread that writes.
 struct Writer {
     lines: Lines,
-    output: Output,
-    format: AccessFormat,
+    log: Option<(Output, AccessFormat)>,
+    statsd: Option<Statsd>,
     zone: TimeZone,
     /// Lines that were lost and not told of yet.
     lost: u64,
@@ -186,6 +241,7 @@ struct Turn {
     lines: Vec<Line>,
     lost: u64,
     reopen: bool,
+    roster: Option<Roster>,
     last: bool,
 }
 
@@ -195,17 +251,23 @@ impl Writer {
         loop {
             let turn = self.wait();
             self.lost += turn.lost;
-            text.clear();
-            for line in &turn.lines {
-                line.write(self.format, &self.zone, &mut text);
+            if let Some(statsd) = &mut self.statsd {
+                statsd.push(&turn.lines, turn.roster.as_ref());
             }
-            let written = self.output.write(&text, &self.lines.0.closing);
+            let mut written = Ok(());
+            if let Some((output, format)) = &mut self.log {
+                text.clear();
+                for line in &turn.lines {
+                    line.write(format, &self.zone, &mut text);
+                }
+                written = output.write(&text, &self.lines.0.closing);
+                if turn.reopen
+                    && let Err(error) = output.reopen()
+                {
+                    tracing::error!("{error}; the old one is written on");
+                }
+            }
             self.tell(written);
-            if turn.reopen
-                && let Err(error) = self.output.reopen()
-            {
-                tracing::error!("{error}; the old one is written on");
-            }
             if turn.last {
                 return;
             }
@@ -219,11 +281,15 @@ impl Writer {
         let mut state = shared.state.lock();
         while state.waiting.is_empty() && !state.reopen && !closing() {
             state.asleep = true;
-            shared.called.wait(&mut state);
+            if self.statsd.is_none() {
+                shared.called.wait(&mut state);
+            } else if shared.called.wait_for(&mut state, TICK).timed_out() {
+                break;
+            }
         }
         state.asleep = false;
         let until = Instant::now() + GATHER;
-        while state.waiting.len() < BATCH && !state.reopen && !closing() {
+        while !state.waiting.is_empty() && state.waiting.len() < BATCH && !state.reopen && !closing() {
             if shared.called.wait_until(&mut state, until).timed_out() {
                 break;
             }
@@ -234,6 +300,7 @@ impl Writer {
             lines: std::mem::take(&mut state.waiting),
             lost: std::mem::take(&mut state.lost),
             reopen: std::mem::take(&mut state.reopen),
+            roster: self.statsd.as_ref().and_then(|_| state.roster.clone()),
         }
     }
 

@@ -9,6 +9,7 @@ mod check;
 mod control;
 mod development;
 mod lives;
+mod logs;
 mod manager;
 mod proxies;
 mod sockets;
@@ -31,14 +32,14 @@ use self::control::ControlArgs;
 pub use self::control::{Form, Question};
 use self::development::{Asked, DevelopmentArgs};
 use self::lives::LivesArgs;
+use self::logs::LogArgs;
 use self::manager::ManagerArgs;
 use self::proxies::ProxyArgs;
 use self::sockets::SocketArgs;
 use self::timeouts::TimeoutArgs;
 use self::values::{AddressFamily, Interpreters, Seconds, StreamOnly};
 use crate::config::{
-    self, Access, AccessFormat, AccessOutput, AppForm, Config, Hooks, Isolation, Life, Limits, LogLevel,
-    LogOutput, Logs, Manager, Preload, VERSION, Workers,
+    self, AppForm, Config, Hooks, Isolation, Life, Limits, Manager, Preload, VERSION, Workers,
 };
 
 /// Name of the program in its help and its errors, however it was started.
@@ -125,6 +126,8 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
     notices.extend(odd);
     let workers = line.workers.resolve(line.limits.queue, &line.lives).map_err(|mistake| usage(&mistake))?;
     let lives = line.lives.resolve().map_err(|mistake| usage(&mistake))?;
+    let (logs, access, statsd, odd) = line.logs.resolve();
+    notices.extend(odd);
     notices.extend(unheeded);
     Ok(Config {
         argv0,
@@ -148,8 +151,9 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
         limits: line.limits.resolve(),
         proxies,
         control: line.control.control,
-        access: line.logs.access(),
-        logs: Logs { level: line.logs.level, output: line.logs.output },
+        access,
+        statsd,
+        logs,
         hooks: Hooks { pre: line.compatible.pre_hook, post: line.compatible.post_hook },
         reload,
         check,
@@ -273,23 +277,6 @@ struct LimitArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Logs")]
-struct LogArgs {
-    /// Least severe level that is written
-    #[arg(long = "log-level", value_name = "LEVEL", default_value = "info", value_parser = values::log_level(), ignore_case = true)]
-    level: LogLevel,
-    /// File that lines are appended to, - for standard error
-    #[arg(long = "log-output", value_name = "FILE", default_value = "-", value_parser = values::log_output)]
-    output: LogOutput,
-    /// File that a line for each request is appended to, - for standard output
-    #[arg(long, value_name = "FILE", value_parser = values::access_log)]
-    access_log: Option<AccessOutput>,
-    /// What that line has
-    #[arg(long, value_name = "FORMAT", default_value = "combined", value_parser = values::access_format())]
-    access_log_format: AccessFormat,
-}
-
-#[derive(Debug, Args)]
 #[command(next_help_heading = "From Chaussette 1.3")]
 struct CompatibleArgs {
     /// Kind of address that --host and --bind take of a host
@@ -321,12 +308,6 @@ impl WorkerArgs {
         let preload = if self.no_zygote { Preload::None } else { Preload::Zygote };
         let (threads, isolation) = (self.threads, self.isolation);
         Ok(Workers { interpreters, threads, isolation, preload, queue, bounds })
-    }
-}
-
-impl LogArgs {
-    fn access(&self) -> Option<Access> {
-        self.access_log.clone().map(|output| Access { output, format: self.access_log_format })
     }
 }
 

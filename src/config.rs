@@ -13,20 +13,26 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+mod access;
 mod backend;
 mod check;
 mod control;
 mod lives;
 mod proxies;
 mod reload;
+mod statsd;
 mod timeouts;
 
+pub use self::access::{
+    Access, AccessFormat, AccessOutput, Field, Form, Moment, Part, Statuses, TimeForm, Unit,
+};
 pub use self::backend::{Backend, INTERPRETERS, Patching};
 pub use self::check::{Check, DEFAULT_CHECK_TIMEOUT, Given, Report};
 pub use self::control::ControlAddress;
 pub use self::lives::{Bounds, DEFAULT_JITTER_SHARE, Lives};
 pub use self::proxies::{ForwardedHeader, ForwardedHeaders, Proxies, ProxyProtocol, Trusted, Unbelieved};
 pub use self::reload::{Reload, pattern};
+pub use self::statsd::{DEFAULT_STATSD_PREFIX, Statsd, StatsdAddress, StatsdPrefix};
 pub use self::timeouts::{DEFAULT_QUEUE_TIMEOUT, DEFAULT_TIMEOUT_GRACE, Timeouts};
 
 /// This release, as Python spells it (PEP 440): Cargo's own spelling is another.
@@ -125,6 +131,8 @@ pub struct Config {
     pub logs: Logs,
     /// A log with a line for each request, if there shall be one.
     pub access: Option<Access>,
+    /// Who is told figures of each request, if anybody.
+    pub statsd: Option<Statsd>,
     /// Functions called before serving and after it.
     pub hooks: Hooks,
     /// Whether, and by which files, the application is loaded again when it changes (`--reload`).
@@ -301,36 +309,6 @@ pub enum LogOutput {
     Stderr,
     /// A file, appended to.
     File(PathBuf),
-}
-
-/// The access log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Access {
-    pub output: AccessOutput,
-    pub format: AccessFormat,
-}
-
-/// Where its lines go.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AccessOutput {
-    /// Standard output (`-`): log lines go to standard error.
-    Stdout,
-    /// A file, appended to.
-    File(PathBuf),
-}
-
-/// What its lines are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum AccessFormat {
-    /// Apache's, of the NCSA before it.
-    Common,
-    /// And the headers Referer and User-Agent: what most programs that read such logs take.
-    #[default]
-    Combined,
-    /// And times and the interpreter.
-    Timed,
-    /// An object a line.
-    Json,
 }
 
 /// Dotted names of Python functions, called with the settings.

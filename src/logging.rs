@@ -10,6 +10,7 @@ use std::fmt::{self, Write as _};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,28 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// 512 on the BSDs. Longer lines, tracebacks mostly, go in pieces of this size.
 const PIECE: usize = if cfg!(target_os = "linux") { 4096 } else { 512 };
 
+/// Names of the levels whose lines are counted.
+pub const LEVELS: [&str; 3] = ["critical", "error", "warning"];
+
+/// How many lines of each of [`LEVELS`] there were.
+#[derive(Debug, Default)]
+pub struct Counts([AtomicU64; LEVELS.len()]);
+
+impl Counts {
+    /// Of the level at that place of [`LEVELS`].
+    pub fn of(&self, place: usize) -> u64 {
+        self.0[place].load(Ordering::Relaxed)
+    }
+
+    fn count(&self, name: &str) {
+        for (level, count) in LEVELS.iter().zip(&self.0) {
+            if level.eq_ignore_ascii_case(name) {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
 /// The log of this process, once it has one.
 static FILE: OnceLock<Arc<LogFile>> = OnceLock::new();
 
@@ -51,7 +74,7 @@ pub fn init(level: LogLevel, output: &LogOutput) -> io::Result<Arc<LogFile>> {
         return Ok(Arc::clone(file));
     }
     let sink = Arc::new(Mutex::new(Sink::open(output)?));
-    let file = Arc::new(LogFile { sink, output: output.clone() });
+    let file = Arc::new(LogFile { sink, output: output.clone(), counts: Arc::default() });
     tracing::subscriber::set_global_default(subscriber(level, &file)).map_err(io::Error::other)?;
     Ok(Arc::clone(FILE.get_or_init(|| file)))
 }
@@ -61,9 +84,15 @@ pub fn init(level: LogLevel, output: &LogOutput) -> io::Result<Arc<LogFile>> {
 pub struct LogFile {
     sink: Arc<Mutex<Sink>>,
     output: LogOutput,
+    counts: Arc<Counts>,
 }
 
 impl LogFile {
+    /// How many lines there were.
+    pub fn counts(&self) -> Arc<Counts> {
+        Arc::clone(&self.counts)
+    }
+
     /// Opens the file of that name again: it was renamed. Standard error stays. An error names the option, and
     /// leaves the old one.
     pub fn reopen(&self) -> io::Result<()> {
@@ -92,7 +121,7 @@ fn subscriber(level: LogLevel, file: &LogFile) -> impl Subscriber + Send + Sync 
         // is what failed. `Output` never fails; this is for the day it does.
         .log_internal_errors(false)
         .with_max_level(Level::TRACE)
-        .event_format(Lines)
+        .event_format(Lines(Arc::clone(&file.counts)))
         .with_writer(Output(Arc::clone(&file.sink)))
         .finish();
     lines.with(filter_fn(move |event| is_written(event, level)))
@@ -142,8 +171,8 @@ fn write_prefix(out: &mut impl fmt::Write, level: &str) -> fmt::Result {
     write!(out, "{} [{}] [{level}] ", now.strftime("%Y-%m-%d %H:%M:%S"), std::process::id())
 }
 
-/// The format of one event.
-struct Lines;
+/// The format of one event, and the count of them.
+struct Lines(Arc<Counts>);
 
 impl<S, N> FormatEvent<S, N> for Lines
 where
@@ -151,7 +180,9 @@ where
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        write_prefix(&mut out, level_name(event.metadata()))?;
+        let level = level_name(event.metadata());
+        self.0.count(level);
+        write_prefix(&mut out, level)?;
         let mut text = Text::default();
         event.record(&mut text);
         writeln!(out, "{}{}", text.message, text.fields)
@@ -333,7 +364,7 @@ mod tests {
 
     fn opened(level: LogLevel, output: &LogOutput) -> impl Subscriber + Send + Sync + use<> {
         let sink = Arc::new(Mutex::new(Sink::open(output).unwrap()));
-        subscriber(level, &LogFile { sink, output: output.clone() })
+        subscriber(level, &LogFile { sink, output: output.clone(), counts: Arc::default() })
     }
 
     /// What is written to a file while `work` runs.

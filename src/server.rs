@@ -172,6 +172,7 @@ async fn live<W: Workplace>(
         Err(error) => return internal(error),
     };
     let roster = Roster::new(queue.clone());
+    logs.observe(&roster);
     let (commands, orders) = Commands::channel();
     let _control = match control(config, (roster.clone(), commands.clone())) {
         Ok(control) => control,

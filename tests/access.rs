@@ -4,18 +4,24 @@ mod support;
 
 use std::fs;
 use std::io::Read as _;
+use std::net::UdpSocket;
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use chaussette::access::{AccessLog, Asked, Line};
-use chaussette::config::{AccessFormat, AccessOutput};
-use chaussette::exchange::Exchange;
-use http::{Method, Version};
+use chaussette::access::{AccessLog, Asked, Line, Lines, Statsd};
+use chaussette::config::{Access, AccessOutput};
+use chaussette::exchange::{Client, Connection, Exchange, Scheme};
+use http::{HeaderMap, Method, Version};
 use serde_json::Value;
 use socket2::SockRef;
 use support::{PATIENCE, Setup, Site, first_chunk, head, hello, soon, stream, streamed};
+
+fn open(output: AccessOutput, format: &str) -> std::io::Result<AccessLog> {
+    AccessLog::open(Some(&Access { output, format: format.parse().unwrap() }), None)
+}
 
 /// A log of one test, removed at its end. Closing it writes what waits.
 struct Logged {
@@ -26,7 +32,11 @@ struct Logged {
 impl Logged {
     fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("chaussette-access-{}-{name}", std::process::id()));
-        let log = AccessLog::open(&AccessOutput::File(path.clone()), AccessFormat::Json).unwrap();
+        Self::open(path, "json")
+    }
+
+    fn open(path: PathBuf, format: &str) -> Self {
+        let log = open(AccessOutput::File(path.clone()), format).unwrap();
         Self { path, log: Some(log) }
     }
 
@@ -171,7 +181,17 @@ fn a_client_that_leaves_before_its_answer_is_a_499() {
 
 fn line(target: &str) -> Line {
     let target = Bytes::copy_from_slice(target.as_bytes());
-    Line::new(None, Asked::Request { method: Method::GET, target, version: Version::HTTP_11 })
+    Line::new(somebody(), Asked::Request { method: Method::GET, target, version: Version::HTTP_11 })
+}
+
+fn somebody() -> Arc<Connection> {
+    let (server_name, server_port, script_name) = ("x".to_owned(), "80".to_owned(), String::new());
+    Arc::new(Connection { client: Client::Unix, server_name, server_port, scheme: Scheme::Http, script_name })
+}
+
+/// A request that is answered at once.
+fn leave(lines: &Lines, target: &str) {
+    lines.entry(line(target), &HeaderMap::new()).complete();
 }
 
 #[test]
@@ -179,10 +199,10 @@ fn lines_are_written_soon_though_nobody_closes() {
     let logged = Logged::new("soon");
     let lines = logged.log.as_ref().unwrap().lines();
     for target in ["/1", "/2"] {
-        lines.entry(line(target)).complete();
+        leave(&lines, target);
     }
     soon("two lines", || read(&logged.path).len() == 2);
-    lines.entry(line("/3")).complete();
+    leave(&lines, "/3");
     soon("a third line", || read(&logged.path).len() == 3);
 }
 
@@ -191,11 +211,11 @@ fn reopened_it_goes_on_in_a_new_file_and_loses_nothing() {
     let mut logged = Logged::new("reopened");
     let old = logged.path.with_extension("old");
     let lines = logged.log.as_ref().unwrap().lines();
-    lines.entry(line("/before")).complete();
+    leave(&lines, "/before");
     fs::rename(&logged.path, &old).unwrap();
     lines.reopen();
     soon("the new file", || logged.path.exists());
-    lines.entry(line("/after")).complete();
+    leave(&lines, "/after");
     drop(logged.log.take());
     let targets = |path: &Path| read(path).iter().map(|line| line["target"].clone()).collect::<Vec<_>>();
     assert_eq!((targets(&old), targets(&logged.path)), (vec!["/before".into()], vec!["/after".into()]));
@@ -205,7 +225,7 @@ fn reopened_it_goes_on_in_a_new_file_and_loses_nothing() {
 #[test]
 fn a_file_that_cannot_be_opened_is_an_error_that_names_the_option() {
     let output = AccessOutput::File("/nowhere/access".into());
-    let error = AccessLog::open(&output, AccessFormat::Common).unwrap_err().to_string();
+    let error = open(output, "common").unwrap_err().to_string();
     assert!(error.starts_with("--access-log /nowhere/access: cannot open for appending: "), "{error}");
 }
 
@@ -214,11 +234,11 @@ fn a_file_that_cannot_be_opened_is_an_error_that_names_the_option() {
 fn a_reader_that_reads_nothing_holds_nobody_and_the_end_comes() {
     let (mut reader, writer) = std::io::pipe().unwrap();
     let output = AccessOutput::File(format!("/dev/fd/{}", writer.as_raw_fd()).into());
-    let log = AccessLog::open(&output, AccessFormat::Json).unwrap();
+    let log = open(output, "json").unwrap();
     drop(writer);
     let lines = log.lines();
     for number in 0..100_000 {
-        lines.entry(line(&format!("/{number}"))).complete();
+        leave(&lines, &format!("/{number}"));
     }
     drop((lines, log));
     let mut text = String::new();
@@ -231,8 +251,86 @@ fn a_reader_that_reads_nothing_holds_nobody_and_the_end_comes() {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_full_disk_costs_lines_only() {
-    let log = AccessLog::open(&AccessOutput::File("/dev/full".into()), AccessFormat::Common).unwrap();
+    let log = open(AccessOutput::File("/dev/full".into()), "common").unwrap();
     let lines = log.lines();
-    lines.entry(line("/lost")).complete();
+    leave(&lines, "/lost");
     drop((lines, log));
+}
+
+#[test]
+fn a_format_has_headers_of_the_request_and_of_its_answer() {
+    let path = std::env::temp_dir().join(format!("chaussette-access-{}-headers", std::process::id()));
+    let format = "%m %U%q %{X-Seen}i %{X-Absent}i %{X-Said}o %{Content-Length}o %{c}C %k";
+    let mut logged = Logged::open(path, format);
+    let site = logged.site(|exchange| match exchange.request.uri.path() {
+        "/said" => exchange.reply.respond(head(200, &[("X-Said", "yes")]), Bytes::from_static(b"four")),
+        _ => exchange.reply.respond(head(204, &[]), Bytes::new()),
+    });
+    let mut client = site.connect();
+    client.send("GET /said?a HTTP/1.1\r\nHost: x\r\nX-Seen: 1\r\nCookie: b=1; c=2\r\nX-Seen: 2\r\n\r\n");
+    client.answer();
+    client.send("DELETE / HTTP/1.1\r\nHost: x\r\n\r\n");
+    client.answer();
+    drop((client, site, logged.log.take()));
+    let text = fs::read_to_string(&logged.path).unwrap();
+    assert_eq!(text, "GET /said?a 1, 2 - yes 4 2 0\nDELETE / - - - - - 1\n");
+}
+
+/// The figures that a statsd was told, datagram by datagram, until there are so many names.
+fn pushed(socket: &UdpSocket, enough: impl Fn(&str) -> bool) -> Vec<String> {
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (mut all, mut buffer) = (Vec::new(), vec![0; 65_536]);
+    while !enough(&all.join("\n")) {
+        let size = socket.recv(&mut buffer).unwrap();
+        all.push(String::from_utf8(buffer[..size].to_vec()).unwrap());
+    }
+    all
+}
+
+fn statsd(address: &str) -> Statsd {
+    let config =
+        chaussette::config::Statsd { address: address.parse().unwrap(), prefix: "gunicorn".parse().unwrap() };
+    Statsd::open(&config, Arc::default()).unwrap()
+}
+
+#[test]
+fn a_statsd_is_told_a_time_each_and_sums_in_datagrams_that_a_frame_holds() {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let log = AccessLog::open(None, Some(statsd(&socket.local_addr().unwrap().to_string()))).unwrap();
+    let lines = log.lines();
+    for number in 0..1000 {
+        let mut entry = lines.entry(line("/"), &HeaderMap::new());
+        entry.note(|line| line.status = Some(if number % 10 == 0 { 404 } else { 200 }));
+        entry.complete();
+    }
+    drop((lines, log));
+    let sum = |all: &str, name: &str| -> u64 {
+        let start = format!("gunicorn.{name}:");
+        let values = all.lines().filter_map(|line| line.strip_prefix(&start)?.strip_suffix("|c"));
+        values.map(|value| value.parse::<u64>().unwrap()).sum()
+    };
+    let datagrams =
+        pushed(&socket, |all| sum(all, "request.status.404") >= 100 && sum(all, "requests") >= 1000);
+    assert!(datagrams.iter().all(|datagram| datagram.len() <= 1432));
+    let all = datagrams.join("\n");
+    assert_eq!((sum(&all, "requests"), sum(&all, "request.status.200")), (1000, 900));
+    let times = all.lines().filter(|line| line.starts_with("gunicorn.request.duration:")).count();
+    assert_eq!(times, 1000);
+    assert!(all.lines().all(|line| line.ends_with("|c") || line.ends_with("|ms")), "{all}");
+    // Full ones: a thousand times in some thirty bytes each.
+    assert!(datagrams.len() < 40, "{}", datagrams.len());
+}
+
+#[test]
+fn a_statsd_that_is_not_there_holds_nobody() {
+    for address in ["127.0.0.1:9", "unix:/nowhere/statsd"] {
+        let began = Instant::now();
+        let log = AccessLog::open(None, Some(statsd(address))).unwrap();
+        let lines = log.lines();
+        for _ in 0..1000 {
+            leave(&lines, "/");
+        }
+        drop((lines, log));
+        assert!(began.elapsed() < PATIENCE / 2);
+    }
 }

@@ -9,8 +9,8 @@ use chaussette::cli::{ExitStatus, Form, Outcome, Question, main, parse};
 use chaussette::config::{
     Access, AccessFormat, AccessOutput, Address, AppForm, Backend, Bounds, Config, ControlAddress, Family,
     ForwardedHeader, ForwardedHeaders, Given, Heartbeat, Hooks, Isolation, Life, Limits, Lives, LogLevel,
-    LogOutput, Logs, Manager, Patching, Preload, Proxies, ProxyProtocol, Reload, Report, Timeouts, Trusted,
-    Unbelieved, Workers,
+    LogOutput, Logs, Manager, Patching, Preload, Proxies, ProxyProtocol, Reload, Report, Statsd,
+    StatsdAddress, Timeouts, Trusted, Unbelieved, Workers,
 };
 
 fn argv(words: &str) -> Vec<OsString> {
@@ -96,6 +96,7 @@ fn no_words_give_the_defaults() {
         },
         control: None,
         access: None,
+        statsd: None,
         logs: Logs { level: LogLevel::Info, output: LogOutput::Stderr },
         hooks: Hooks::default(),
         reload: None,
@@ -114,7 +115,7 @@ fn each_option_sets_its_setting() {
         --max-requests-jitter 7 --max-lifetime 3600 --spare --warmup http://example.org/health --max-growth 256 --max-body 0 --max-header-size 8192 --max-headers 9 \
         --header-timeout 1 --body-timeout 2 --min-rate 0 --keep-alive 0 --drain-idle 5 --forwarded-allow-ips 10.1.2.3/8,unix \
         --forwarded-headers X-Forwarded-For,x-forwarded-proto --clear-untrusted-proxy-headers --proxy-protocol v2 \
-        --control unix:/c --heartbeat udp://127.0.0.1:1664 --heartbeat-interval 2 --log-level debug --log-output /log --access-log - --access-log-format json \
+        --control unix:/c --heartbeat udp://127.0.0.1:1664 --heartbeat-interval 2 --log-level debug --log-output /log --access-log - --access-log-format json --statsd [::1] --statsd-prefix a.b \
         --python-path /a::/b --pre-hook app.pre --post-hook app:post --socket-type SOCK_STREAM pkg:app one -- --two";
     let expected = Config {
         argv0: "/venv/bin/chaussette".to_owned(),
@@ -166,7 +167,11 @@ fn each_option_sets_its_setting() {
             protocol: ProxyProtocol::V2,
         },
         control: Some(ControlAddress::Unix("/c".into())),
-        access: Some(Access { output: AccessOutput::Stdout, format: AccessFormat::Json }),
+        access: Some(Access { output: AccessOutput::Stdout, format: AccessFormat::json() }),
+        statsd: Some(Statsd {
+            address: StatsdAddress::Udp("::1".to_owned(), 8125),
+            prefix: "a.b".parse().unwrap(),
+        }),
         logs: Logs { level: LogLevel::Debug, output: LogOutput::File("/log".into()) },
         hooks: Hooks { pre: Some("app.pre".to_owned()), post: Some("app:post".to_owned()) },
         reload: None,
@@ -508,7 +513,8 @@ fn a_mistake_is_told_in_one_line_with_option_value_and_cure() {
         ("--access-log=", "--access-log '': empty: name a file, or - for standard output".to_owned()),
         (
             "--access-log-format clf",
-            "--access-log-format clf: use one of common, combined, timed, json".to_owned(),
+            "--access-log-format clf: use one of common, combined, timed, json, or directives as in '%h %t \"%r\" %>s %D'"
+                .to_owned(),
         ),
         ("--pre-hook=", "--pre-hook '': empty: name a Python object, pkg.mod:attr".to_owned()),
     ];

@@ -11,6 +11,7 @@ from apps.routes import answer, by_path, query, stand_at_gate
 
 #: Chaussette 1.3 has none.
 interpreter_id = getattr(chaussette, "interpreter_id", lambda: None)
+request_timeout = getattr(chaussette, "request_timeout", lambda: None)
 
 
 def hello(environ, start_response):
@@ -41,8 +42,13 @@ def process(environ, start_response):
 
 app = by_path(hello, index, echo, wait, process)
 
-#: What `interpreter_id` says while the application is imported.
+#: What these say while the application is imported.
 number_at_import = interpreter_id()
+timeout_at_import = request_timeout()
+
+
+def timeouts(environ, start_response):
+    return answer(start_response, [timeout_at_import, request_timeout(), environ.get("chaussette.request_timeout")])
 
 
 def numbers(environ, start_response):

@@ -12,7 +12,7 @@ use std::time::Duration;
 use clap::builder::{MapValueParser, PossibleValuesParser, TypedValueParser as _};
 use http::Uri;
 
-use crate::config::{AccessFormat, AccessOutput, Address, Family, Isolation, LogLevel, LogOutput};
+use crate::config::{AccessOutput, Address, Family, Isolation, LogLevel, LogOutput};
 
 /// Interpreters, or threads of one. More than any machine has CPUs; a number above is a slip, and
 /// would only end in want of memory minutes later.
@@ -251,15 +251,6 @@ pub(super) fn log_level() -> Choice<LogLevel> {
         "warning" => LogLevel::Warning,
         "debug" => LogLevel::Debug,
         _ => LogLevel::Info,
-    })
-}
-
-pub(super) fn access_format() -> Choice<AccessFormat> {
-    PossibleValuesParser::new(["common", "combined", "timed", "json"]).map(|name| match name.as_str() {
-        "common" => AccessFormat::Common,
-        "timed" => AccessFormat::Timed,
-        "json" => AccessFormat::Json,
-        _ => AccessFormat::Combined,
     })
 }
 

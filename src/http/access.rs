@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::Request;
-use hyper::header::{REFERER, USER_AGENT};
 
 use super::Front;
 use super::link::Link;
@@ -20,7 +19,7 @@ pub(super) struct Logged(Option<Arc<Link>>);
 /// A request has come, or what stands for one that is refused.
 pub(super) fn begin<B>(
     request: &Request<B>,
-    connection: &Connection,
+    connection: &Arc<Connection>,
     front: &Front,
     link: &Arc<Link>,
 ) -> Logged {
@@ -33,10 +32,9 @@ pub(super) fn begin<B>(
             version: request.version(),
         },
     };
-    let mut line = Line::new(connection.client.address(), asked);
-    line.referer = request.headers().get(REFERER).cloned();
-    line.agent = request.headers().get(USER_AGENT).cloned();
-    link.log(lines.entry(line));
+    let mut line = Line::new(Arc::clone(connection), asked);
+    line.kept = link.served().saturating_sub(1);
+    link.log(lines.entry(line, request.headers()));
     Logged(Some(Arc::clone(link)))
 }
 
@@ -46,6 +44,7 @@ impl Logged {
         if let Some(link) = &self.0 {
             let (status, bytes) = (reply.status().as_u16(), reply.body().whole());
             link.note(|line| (line.status, line.bytes) = (Some(status), line.bytes + bytes));
+            link.answered(reply.headers(), bytes);
         }
         reply
     }

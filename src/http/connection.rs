@@ -308,7 +308,7 @@ fn begin(
     }
     let connection = attribute(&mut parts.headers, Arc::clone(connection), &front.proxies);
     if front.access.is_some() {
-        link.note(|line| line.client = connection.client.address());
+        link.note(|line| line.connection = Arc::clone(&connection));
     }
     let mut request = Box::new(exchange::Request {
         method: parts.method,

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use hyper::HeaderMap;
 use parking_lot::Mutex;
 
 use super::Limits;
@@ -340,6 +341,18 @@ impl Link {
         if let Some(entry) = &mut self.turn.lock().entry {
             entry.note(note);
         }
+    }
+
+    /// Its answer begins, with these header fields, and a body that is `whole` bytes long if it is there as a whole.
+    pub(super) fn answered(&self, headers: &HeaderMap, whole: u64) {
+        if let Some(entry) = &mut self.turn.lock().entry {
+            entry.answered(headers, whole);
+        }
+    }
+
+    /// Requests of this connection, the one in hand included.
+    pub(super) fn served(&self) -> u64 {
+        self.turn.lock().served
     }
 
     /// The response is wholly in hyper's hands, `counted` bytes of its body having been counted.

@@ -3,7 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::access::{AccessLog, Lines};
+use crate::access::{AccessLog, Lines, Statsd};
+use crate::census::Roster;
 use crate::config::Config;
 use crate::logging::{self, LogFile};
 use crate::shutdown::{Signals, on_reopen};
@@ -18,13 +19,22 @@ impl Logs {
     /// An error is one line that names the option.
     pub(super) fn open(config: &Config) -> io::Result<Self> {
         let log = logging::init(config.logs.level, &config.logs.output)?;
-        let access = config.access.as_ref().map(|access| AccessLog::open(&access.output, access.format));
-        Ok(Self { log, access: access.transpose()? })
+        let statsd = config.statsd.as_ref().map(|statsd| Statsd::open(statsd, log.counts())).transpose()?;
+        let access = match (&config.access, &statsd) {
+            (None, None) => None,
+            (access, _) => Some(AccessLog::open(access.as_ref(), statsd)?),
+        };
+        Ok(Self { log, access })
     }
 
     /// Where the front end leaves its lines.
     pub(super) fn lines(&self) -> Option<Lines> {
         self.access.as_ref().map(AccessLog::lines)
+    }
+
+    /// Tells the statsd, if there is one, how many serve and how many wait.
+    pub(super) fn observe(&self, roster: &Roster) {
+        self.lines().iter().for_each(|lines| lines.observe(roster.clone()));
     }
 
     /// Opens the files again on USR1, which comes when they were renamed; unless the signals are those of a program

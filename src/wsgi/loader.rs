@@ -230,6 +230,9 @@ fn prepare<'a>(
     }
     let number = isize::try_from(identity.number).unwrap_or(isize::MAX);
     at.set_attribute(&support, c"number", &at.int(number)?)?;
+    let limit =
+        settings.request_timeout.map_or_else(|| Ok(at.none()), |limit| at.float(limit.as_secs_f64()))?;
+    at.set_attribute(&support, c"request_timeout", &limit)?;
     let voice = Type::new(at)?;
     let say = voice.instance(at, Voice { number: identity.number })?;
     voice.release(at);

@@ -7,7 +7,7 @@ and never imports `chaussette._native`: that extension module belongs to the mai
 
 import sys
 
-__all__ = ["RequestTimeout", "__version__", "interpreter_id"]
+__all__ = ["RequestTimeout", "__version__", "interpreter_id", "request_timeout"]
 
 __version__ = "2.0.0a1"
 
@@ -31,3 +31,15 @@ def interpreter_id() -> "int | None":  # quoted for Python 3.8
     """
     support = sys.modules.get("chaussette._interpreter")
     return None if support is None else support.number
+
+
+def request_timeout() -> float | None:
+    """Return the seconds that a request may take, `--timeout`: for the waits of an application that must end before.
+
+        connection = connect(timeout=chaussette.request_timeout() or 60)
+
+    The same in a request and outside of one, also while the application is imported. None where nothing limits a
+    request: without `--timeout`, with another backend, in a script.
+    """
+    support = sys.modules.get("chaussette._interpreter")
+    return None if support is None else support.request_timeout

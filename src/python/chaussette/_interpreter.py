@@ -34,6 +34,9 @@ IN_MAIN = 2.0
 
 #: This interpreter's number, never given twice in a process; set before `prepare`.
 number: int | None = None
+#: Seconds of `--timeout`, if there is one; set with it.
+request_timeout: float | None = None
+
 #: Frames of a traceback, above which only the innermost are told: formatting 100,000 takes ten seconds, on the GIL.
 MANY, INNERMOST = 2000, 100
 
