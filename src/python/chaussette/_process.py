@@ -13,9 +13,9 @@ from importlib.machinery import PathFinder
 
 CURE_OF_FORK = (
     "here the process has other interpreters and threads, which a forked child would lose; use subprocess, or "
-    'multiprocessing.get_context("spawn"), or --isolation main'
+    'multiprocessing.get_context("spawn"), or --isolation process'
 )
-CURE_OF_EXEC = "it would replace the server; use subprocess, or --isolation main"
+CURE_OF_EXEC = "it would replace the server; use subprocess, or --isolation process"
 CURE_OF_SIGNALS = (
     "here that thread never runs Python, and signals are the server's; clean up in atexit handlers or --post-hook"
 )
