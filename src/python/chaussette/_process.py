@@ -57,9 +57,7 @@ def keep_signals(say=None) -> None:
     for name in OF_THE_SERVER:
         before = _signal.signal(getattr(_signal, name), _unheard)
         if say is not None and callable(before) and before is not _unheard:
-            say(
-                f"the application's handler of {name} is not called: that signal is the server's, which ends its workers"
-            )
+            say(f"the application's handler of {name} is not called: that signal is the server's")
     if say is not None:
         os.register_at_fork(after_in_child=_give_signals_back)
 
