@@ -142,7 +142,7 @@ def test_the_census_tells_processes_and_their_memory(processes, tmp_path, comman
     assert sorted(one["pid"] for one in status["interpreters"]) == sorted(workers(site))
     for one in status["interpreters"]:
         assert 1 << 20 < one["pss_bytes"] <= one["rss_bytes"] < 1 << 30
-    table = command("--census", path).stdout
+    table = command("--control", path, "--census").stdout
     assert re.search(r"BUSY +PROCESS +PSS", table)
     assert all(f" {pid} " in table for pid in workers(site))
 

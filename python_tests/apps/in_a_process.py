@@ -100,11 +100,19 @@ def children(environ, start_response):
     """Programs and forks of the application end by TERM, though its own process does not."""
     program = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     program.terminate()
-    fork = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+    context = multiprocessing.get_context("fork")
+    sleeping = context.Event()
+    fork = context.Process(target=sleep, args=(sleeping,))
     fork.start()
+    sleeping.wait(30)
     fork.terminate()
     fork.join()
     return answer(start_response, {"program": program.wait(), "fork": fork.exitcode})
+
+
+def sleep(sleeping):
+    sleeping.set()
+    time.sleep(60)
 
 
 def keeps_a_child(environ, start_response):
