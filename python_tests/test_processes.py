@@ -73,7 +73,8 @@ def test_workers_are_forked_from_one_process_that_has_imported_the_application(p
 def test_an_application_finds_itself_in_an_ordinary_process(processes):
     site = processes("--interpreters", "2", words=["a", "b"])
     found = site.get("/found").json()
-    assert found["main thread"] and not found["daemon"]
+    assert found["main thread"]
+    assert not found["daemon"]
     assert (found["multiprocess"], found["multithread"]) == (True, False)
     assert found["number"] == found["place"]
     assert found["argv"][1:] == ["a", "b"]
@@ -141,8 +142,9 @@ def test_the_census_tells_processes_and_their_memory(processes, tmp_path, comman
     assert sorted(one["pid"] for one in status["interpreters"]) == sorted(workers(site))
     for one in status["interpreters"]:
         assert 1 << 20 < one["pss_bytes"] <= one["rss_bytes"] < 1 << 30
-    table = command("--census", path).stdout
-    assert re.search(r"BUSY +PROCESS +PSS", table) and all(f" {pid} " in table for pid in workers(site))
+    table = command("--control", path, "--census").stdout
+    assert re.search(r"BUSY +PROCESS +PSS", table)
+    assert all(f" {pid} " in table for pid in workers(site))
 
 
 # Which it is
@@ -150,9 +152,11 @@ def test_the_census_tells_processes_and_their_memory(processes, tmp_path, comman
 
 def test_auto_serves_by_processes_what_no_interpreter_can_hold(server, gate):
     site = server("apps.many_extensions:app", "--interpreters", "3", "--isolation", "auto")
-    line = site.wait_for_log(r"\[WARNING\] extension module (\S+) refuses interpreters with their own GIL \((.*)\): (.*)")
-    assert line[1].startswith(tuple(EXTENSIONS)) and "imported through apps.many_extensions >" in line[2]
-    assert "3 worker processes instead" in line[3] and "The better way: " in line[3]
+    line = site.wait_for_log(r"\[WARNING\] extension module (\S+) refuses interpreters .* GIL \((.*)\): (.*)")
+    assert line[1].startswith(tuple(EXTENSIONS))
+    assert "imported through apps.many_extensions >" in line[2]
+    assert "3 worker processes instead" in line[3]
+    assert "The better way: " in line[3]
     assert "Using 3 worker processes x 1 thread as a backend" in site.log
     gates = [gate() for _ in range(3)]
     connections = [site.connect() for _ in gates]
@@ -335,4 +339,5 @@ def test_a_process_that_cannot_be_started_is_a_load_that_fails(command):
         cwd=HERE,
     )
     assert done.returncode == 4
-    assert "cannot be started" in done.stderr and "Traceback" not in done.stderr
+    assert "cannot be started" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -179,7 +179,9 @@ impl Watch {
         let counters = self.dispatcher.counters();
         self.cases.retain(|case| {
             let is_in_hand = case.overdue.is_in_hand();
-            if !is_in_hand && case.stage != Stage::Interrupted {
+            // The thread of a process that was killed comes back without its request.
+            let comes_back = case.overdue.record().process().is_none();
+            if !is_in_hand && case.stage != Stage::Interrupted && comes_back {
                 tracing::info!("{}: its thread has come back", case.overdue.name());
             }
             if !is_in_hand && case.stage == Stage::Replaced {

@@ -65,6 +65,18 @@ fn only_the_pymodule_names_pyo3() {
 }
 
 #[test]
+fn worker_processes_know_neither_the_reactor_nor_python() {
+    for (path, text) in sources().into_iter().filter(|(path, _)| path.starts_with("process/")) {
+        for (number, line) in code(&text) {
+            let foreign = ["tokio", "hyper", "pyo3", "crate::http", "crate::wsgi", "crate::interp"]
+                .iter()
+                .any(|word| line.contains(word));
+            assert!(!foreign, "src/{path}:{number}: {line}");
+        }
+    }
+}
+
+#[test]
 fn nobody_uses_the_gil_state_api() {
     only_in(&[], &["PyGILState_"]);
 }

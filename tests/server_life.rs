@@ -67,7 +67,7 @@ fn one_interpreter_that_cannot_load_ends_all_and_what_is_left_is_left() {
 }
 
 #[test]
-fn a_refusing_extension_makes_auto_fall_back_to_the_main_interpreter() {
+fn a_refusing_extension_makes_auto_fall_back_to_processes() {
     let mut minded = Minded::start("refused", "--interpreters 2 --threads 3");
     let port = minded.port();
     assert!(get(port, "/").ends_with("from 0"));
@@ -76,7 +76,28 @@ fn a_refusing_extension_makes_auto_fall_back_to_the_main_interpreter() {
     assert_eq!(status, 0, "{said}");
     assert!(said.contains("pkg._speedups"), "{said}");
     assert!(said.contains("app > pkg > pkg._speedups"), "{said}");
-    assert!(said.contains("Using 1 main interpreter x 3 threads as a backend"), "{said}");
+    assert!(said.contains("the application runs in 2 worker processes instead"), "{said}");
+    assert!(said.contains("The better way: "), "{said}");
+    assert!(said.contains("Using 2 worker processes x 3 threads as a backend"), "{said}");
+}
+
+#[test]
+fn an_extension_that_brings_the_gil_back_makes_auto_try_interpreters() {
+    let mut minded = Minded::start("gil-is-back", "--interpreters 2 --threads 3");
+    minded.line("Using 2 own-GIL interpreters x 3 threads as a backend");
+    minded.line("ready: ");
+    minded.signal(Signal::TERM);
+    let (status, said) = minded.ended();
+    assert_eq!(status, 0, "{said}");
+    assert!(said.contains("extension module pkg._speedups switched the GIL"), "{said}");
+}
+
+#[test]
+fn an_extension_that_brings_the_gil_back_ends_an_explicit_free_threaded_with_4() {
+    let (status, said) = Minded::start("gil-is-back", "--isolation free-threaded").ended();
+    assert_eq!(status, 4, "{said}");
+    assert!(said.contains("extension module pkg._speedups switched the GIL on again"), "{said}");
+    assert!(said.contains("use --isolation auto"), "{said}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ import threading
 import time
 
 import chaussette
+
 from apps.routes import answer, by_path, query, stand_at_gate
 
 IMPORTED_IN = os.getpid()
@@ -45,13 +46,17 @@ def found(environ, start_response):
             "frozen": gc.get_freeze_count(),
             "argv": sys.argv,
             "stdin": sys.stdin.read(),
-            "files": sorted(os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if fd_is_there(fd)),
+            "files": sorted(files()),
         },
     )
 
 
-def fd_is_there(fd):
-    return os.path.islink(f"/proc/self/fd/{fd}")
+def files():
+    for descriptor in os.listdir("/proc/self/fd"):
+        try:
+            yield os.readlink(f"/proc/self/fd/{descriptor}")
+        except FileNotFoundError:
+            continue  # the folder's own
 
 
 def waits(environ, start_response):
@@ -95,11 +100,19 @@ def children(environ, start_response):
     """Programs and forks of the application end by TERM, though its own process does not."""
     program = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     program.terminate()
-    fork = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+    context = multiprocessing.get_context("fork")
+    sleeping = context.Event()
+    fork = context.Process(target=sleep, args=(sleeping,))
     fork.start()
+    sleeping.wait(30)
     fork.terminate()
     fork.join()
     return answer(start_response, {"program": program.wait(), "fork": fork.exitcode})
+
+
+def sleep(sleeping):
+    sleeping.set()
+    time.sleep(60)
 
 
 def keeps_a_child(environ, start_response):

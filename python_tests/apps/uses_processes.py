@@ -13,7 +13,7 @@ USES = Rows()
 PATIENCE = 60
 
 #: What a refused fork says.
-FORK = ("fork not supported", "subprocess", "spawn", "--isolation main")
+FORK = ("fork not supported", "subprocess", "spawn", "--isolation process")
 
 DEFAULT, DEFAULT_IN_MAIN = ("forkserver", "forkserver") if sys.version_info >= (3, 14) else ("spawn", "fork")
 

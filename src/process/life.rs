@@ -5,6 +5,7 @@
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -103,7 +104,11 @@ impl<I> Inside<I> {
         let known = Known { number, end: Arc::clone(lane.end()), desk };
         self.lanes.lock().push(known);
         while let Some(exchange) = lane.wait() {
-            application.serve(exchange, &mut lane);
+            let served = catch_unwind(AssertUnwindSafe(|| application.serve(exchange, &mut lane)));
+            if served.is_err() {
+                let worker = self.record.number();
+                tracing::error!("interpreter {worker}: the server panicked while serving a request; it goes on");
+            }
         }
     }
 

@@ -34,11 +34,21 @@ pub(super) struct Worker {
 struct State {
     /// The application's name, once it is loaded, or why it was not.
     loaded: Option<Result<String, LoadError>>,
+    /// How it ended.
     death: Option<String>,
+    /// And all who had to be told of that have been.
+    mourned: Mourned,
     obituary: Option<Obituary>,
     lanes: Vec<Arc<LaneEnd>>,
     tickets: HashMap<u64, SyncSender<String>>,
     next: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Mourned {
+    #[default]
+    No,
+    Yes,
 }
 
 impl std::fmt::Debug for State {
@@ -156,7 +166,7 @@ impl Worker {
     /// Waits until it is gone. Blocks.
     pub(super) fn wait(&self) {
         let mut state = self.state.lock();
-        while state.death.is_none() {
+        while state.mourned == Mourned::No {
             self.changed.wait(&mut state);
         }
     }
@@ -192,10 +202,12 @@ impl Worker {
         let obituary = state.obituary.take();
         drop(state);
         self.cord.cut();
-        self.changed.notify_all();
         if let Some(obituary) = obituary {
             obituary(self.told(how));
         }
+        // Whoever waits for this says that it has ended: how, was to be said first.
+        self.state.lock().mourned = Mourned::Yes;
+        self.changed.notify_all();
     }
 
     fn take(&self, word: Word, sources: Option<&Sources>) {

@@ -118,10 +118,14 @@ pub(super) fn zygote(py: Python<'_>) -> PyResult<i32> {
     match hatched {
         Ok(Ok(status)) => Ok(status),
         // A server that is gone is no failure of ours.
-        Ok(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(0),
+        Ok(Err(error)) if is_the_servers_end(&error) => Ok(0),
         Ok(Err(error)) => Err(error.into()),
         Err(error) => Err(PyOSError::new_err(error.to_string())),
     }
+}
+
+fn is_the_servers_end(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
 struct PythonNest {

@@ -39,7 +39,10 @@ impl<L: Loader> Supervisor<L> {
             Report::Ending { number } => {
                 let until = Instant::now() + self.terms.graceful;
                 if let Some(life) = self.life(number) {
+                    let is_process = life.handle.record.process().is_some();
                     life.phase = match life.phase {
+                        // Nobody asked: it has died, and how is told next.
+                        asked @ (Phase::Serving | Phase::Ready) if is_process => asked,
                         Phase::Serving | Phase::Ready => Phase::Ending { until },
                         Phase::Draining { until } => Phase::Ending { until },
                         other => other,

@@ -58,7 +58,7 @@ impl Workplace for Scripted {
     type Loader = ScriptedLoader;
 
     fn threading(&self) -> Threading {
-        if self.0 == "free" { Threading::Free } else { Threading::Gil }
+        if ["free", "gil-is-back"].contains(&self.0.as_str()) { Threading::Free } else { Threading::Gil }
     }
 
     fn loader(&self, _config: &Config, plan: Plan, _: Option<Sources>) -> ScriptedLoader {
@@ -90,6 +90,9 @@ impl Loader for ScriptedLoader {
                 return Err(LoadError::Application { report: "on purpose".to_owned() }.into());
             }
             ("refused", Home::OwnGil) => return Err(refused.into()),
+            ("gil-is-back", Home::Main) => {
+                return Err(LoadError::GilIsBack { extension: "pkg._speedups".to_owned() }.into());
+            }
             ("one-unloadable", _) if identity.number == 1 => {
                 return Err(NotLoaded {
                     error: LoadError::Application { report: "second one".to_owned() },

@@ -13,9 +13,9 @@ from importlib.machinery import PathFinder
 
 CURE_OF_FORK = (
     "here the process has other interpreters and threads, which a forked child would lose; use subprocess, or "
-    'multiprocessing.get_context("spawn"), or --isolation main'
+    'multiprocessing.get_context("spawn"), or --isolation process'
 )
-CURE_OF_EXEC = "it would replace the server; use subprocess, or --isolation main"
+CURE_OF_EXEC = "it would replace the server; use subprocess, or --isolation process"
 CURE_OF_SIGNALS = (
     "here that thread never runs Python, and signals are the server's; clean up in atexit handlers or --post-hook"
 )
@@ -57,9 +57,7 @@ def keep_signals(say=None) -> None:
     for name in OF_THE_SERVER:
         before = _signal.signal(getattr(_signal, name), _unheard)
         if say is not None and callable(before) and before is not _unheard:
-            say(
-                f"the application's handler of {name} is not called: the server's signals end its workers in good order"
-            )
+            say(f"the application's handler of {name} is not called: that signal is the server's")
     if say is not None:
         os.register_at_fork(after_in_child=_give_signals_back)
 

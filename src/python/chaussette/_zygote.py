@@ -10,7 +10,7 @@ import sys
 if __name__ == "__main__":
     # Found beside this file, whatever the path is, which comes with the settings. Our folder itself is no place to
     # look for modules.
-    sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    sys.path[: 0 if sys.flags.safe_path else 1] = [os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
 
 
 def command(application: str) -> list[str]:
