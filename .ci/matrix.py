@@ -14,6 +14,7 @@ it ends: nothing is left to unmount, and nobody else can reach through it.
 import argparse
 import collections
 import datetime
+import fcntl
 import json
 import os
 import re
@@ -128,6 +129,13 @@ exec chroot "$root" "$@"
         """The folder, its CPythons and what tests call, each step once."""
         if os.getuid():
             raise CannotBeDone("a Debian sid is made and entered by root alone")
+        SID.parent.mkdir(parents=True, exist_ok=True)
+        # Two work trees may ask at once: the second one waits and finds the first one's work.
+        with open(SID.with_suffix(".lock"), "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._make()
+
+    def _make(self):
         for tool in ("debootstrap", "unshare", "chroot"):
             if not shutil.which(tool):
                 raise CannotBeDone(f"there is no {tool}; cure: apt-get install debootstrap util-linux coreutils")
@@ -136,13 +144,14 @@ exec chroot "$root" "$@"
             say(f"Debian sid into {SID}, by debootstrap")
             # No mount of ours is ever in there but in a process's own namespace: what is begun can be removed.
             shutil.rmtree(SID, ignore_errors=True)
-            SID.parent.mkdir(parents=True, exist_ok=True)
             run(["debootstrap", "--variant=minbase", "sid", SID, mirror()], "debootstrap", log)
         # Names, certificates and what pip is told: a machine may reach registries in a way of its own.
         for name in ("/etc/resolv.conf", "/etc/hosts", "/etc/ssl/certs/ca-certificates.crt"):
             if Path(name).exists():
                 (SID / name[1:]).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(name, SID / name[1:])
+        # A mirror can be a snapshot, older than its Release file allows; signatures are checked all the same.
+        (SID / "etc/apt/apt.conf.d/90snapshot").write_text('Acquire::Check-Valid-Until "false";\n')
         refuse = SID / "usr" / "sbin" / "policy-rc.d"
         refuse.write_text("#!/bin/sh\nexit 101\n")  # no package starts a service
         refuse.chmod(0o755)
