@@ -338,7 +338,11 @@ def _pause(arbiter: Any) -> None:
             redirect, name, pid = pipes[fd]
             data = os.read(fd, PIPE) if event & select.POLLIN else b""
             if data:
-                redirect({"data": data, "pid": pid, "name": name})
+                try:
+                    redirect({"data": data, "pid": pid, "name": name})
+                except Exception:
+                    # A full disk, say. What leaves a hook would stop the watcher.
+                    logger.exception("%s of process %d is not written", name, pid)
             else:
                 # The end of it, which Circus is to see.
                 del pipes[fd]
