@@ -17,6 +17,9 @@ HELLO = Probe(b"", apps.GREETING)
 TEN_KB = b"x" * 10_000
 PEERS = ("granian", "gunicorn", "bjoern")
 SPARE = "free-threaded"
+# Ours in worker processes.
+PROCESS = "chaussette process"
+IN_PROCESSES = ("--isolation", "process")
 CPU, RATE, P50, PSS = "cpu_us_per_request", "requests_per_second", "p50_ms", "pss_mib"
 # What a share of time has in it though nobody was kept waiting: a thread that the machine itself put off.
 NOISE_SHARE = 0.01
@@ -81,9 +84,16 @@ def small(cores: int) -> dict[str, Case]:
             "hello, 2 workers on 2 CPUs, wrk beside them",
             "hello",
             Closed(HELLO),
-            servers((OURS,), 2, two) | {"chaussette x1": Contestant(OURS, 1, 1)} | servers(PEERS, 2, two),
+            servers((OURS,), 2, two)
+            | {"chaussette x1": Contestant(OURS, 1, 1), PROCESS: Contestant(OURS, 2, two, options=IN_PROCESSES)}
+            | servers(PEERS, 2, two),
             LOADED,
-            each(CPU, 1.15, "chaussette x1") + each(CPU, 0.5, "granian"),
+            (
+                *each(CPU, 1.15, "chaussette x1"),
+                *each(CPU, 0.5, "granian"),
+                Goal(CPU, 2.0, (OURS,), ours=PROCESS),
+                Goal(CPU, 1.0, ("granian",), ours=PROCESS),
+            ),
         ),
         "hello1c": Case(
             "hello, 1 connection, 1 worker on 2 CPUs, wrk beside it",
@@ -174,12 +184,17 @@ def footprints(cores: int) -> dict[str, Case]:
         contestants = {
             OURS: ours,
             SPARE: replace(ours, options=("--isolation", "free-threaded"), free_threaded=True),
+            PROCESS: replace(ours, options=IN_PROCESSES),
             "gunicorn": others[0],
             "gunicorn --preload": replace(others[0], options=("--preload",)),
             "granian": others[1],
         }
         goals = each(PSS, 0.85, "gunicorn") + each(PSS, 0.75, "granian")
         goals += tuple(Goal(PSS, 0.3, (name,), ours=SPARE) for name in ("gunicorn", "granian"))
+        goals += (
+            Goal(PSS, 0.45, ("gunicorn",), ours=PROCESS),
+            Goal(PSS, 1.0, ("gunicorn --preload",), ours=PROCESS),
+        )
         return Case(title, app, Memory(10_000), contestants, (PSS, "rss_mib"), goals, rounds=1, minds_others=False)
 
     starters = {
