@@ -51,7 +51,7 @@ def test_free_threads_are_not_told_where_there_are_none(told):
 def test_a_gil_that_is_switched_on_is_told(command):
     done = command("--version", env={"PYTHON_GIL": "1"})
     assert "free-threaded, its GIL switched on" in done.stdout
-    assert "isolation: own-gil, main" in done.stdout
+    assert "isolation: own-gil, process, main" in done.stdout
 
 
 def test_backends_are_those_that_are_installed(told):

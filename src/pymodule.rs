@@ -254,8 +254,8 @@ impl MainInterpreter {
 /// What `--isolation` may be here, but for `auto`, which chooses of them.
 fn isolations(threading: Threading) -> Vec<&'static str> {
     match threading {
-        Threading::Gil => vec!["own-gil", "main"],
-        Threading::Free => vec!["free-threaded", "own-gil", "main"],
+        Threading::Gil => vec!["own-gil", "process", "main"],
+        Threading::Free => vec!["free-threaded", "own-gil", "process", "main"],
     }
 }
 
