@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TypedDict, final, type_check_only
 
-__all__ = ["Listener", "Program", "main"]
+__all__ = ["Listener", "Program", "main", "rehearse", "zygote"]
 
 @type_check_only
 class Asked(TypedDict):
@@ -42,6 +42,9 @@ def rehearse(words: list[str], told: Callable[[int], object]) -> str | None:
     `told` is called with their number. Returns the report of a load that failed. Blocks with the GIL released, until
     the interpreters have ended; opens no socket.
     """
+
+def zygote() -> int:
+    """Live as the zygote of worker processes, whose cord is standard input; return its exit status."""
 
 @final
 class Listener:
