@@ -1,10 +1,12 @@
-"""examples/docker: clean by hadolint, true of the server that it starts, and built by podman where there is one."""
+"""examples/docker: clean by hadolint, true of the server that it starts, and its steps done one by one."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -80,3 +82,70 @@ def test_the_requirement_is_this_release():
     import chaussette
 
     assert requirement == f"chaussette>={chaussette.__version__}"
+
+
+def steps():
+    """The RUN lines, and the COPY lines as what they do, of both stages."""
+    lines = []
+    for line in example("docker/Dockerfile").replace("\\\n", " ").splitlines():
+        name, _, words = line.partition(" ")
+        if name == "RUN":
+            lines.append(re.sub(r"^\s*--mount=\S+\s+", "", words))
+        elif name == "COPY" and not words.startswith("--from"):
+            source, target = words.split()
+            lines.append(f"mkdir -p {target} && cp /context/{source} {target}")
+    return lines
+
+
+#: Asks the server, once it is there, and prints what it says; then looks at who it is, and ends it.
+VISIT = """
+import json, os, subprocess, sys, urllib.request
+server = subprocess.Popen(json.loads(sys.argv[1]), stderr=subprocess.PIPE, text=True, cwd="/srv/web")
+for line in server.stderr:
+    if "] ready: " in line:
+        break
+print(urllib.request.urlopen("http://127.0.0.1:8080/").read().decode().split(" of ")[0])
+print(urllib.request.urlopen("http://127.0.0.1:8081/readyz").read().decode().strip())
+print(subprocess.run(json.loads(sys.argv[2]), capture_output=True).returncode)
+print(os.getuid(), oct(os.stat("/run/chaussette/control").st_mode)[-3:])
+server.terminate()
+print(server.wait(30))
+"""
+
+
+@pytest.mark.timeout(200)
+def test_its_steps_make_what_serves_as_nobody_in_particular(tmp_path):
+    """By the words of the file, without an engine: on this machine's root as the base image."""
+    wheel = os.environ.get("CHAUSSETTE_WHEEL")
+    if not wheel or sysconfig.get_config_var("Py_GIL_DISABLED"):
+        pytest.skip("NOT TESTED: CHAUSSETTE_WHEEL names no wheel of this Python; .ci/test does")
+    if os.getuid() != 0 or shutil.which("unshare") is None or shutil.which("ip") is None:
+        pytest.skip("NOT TESTED: only root has namespaces of its own here")
+    base, context = tmp_path / "base", tmp_path / "context"
+    base.mkdir()
+    shutil.copytree(HERE.parent / "examples" / "docker", context)
+    (context / "steps").write_text("\n".join(steps()) + "\n")
+    (user,) = re.findall(r"^USER (\S+)$", example("docker/Dockerfile"), re.MULTILINE)
+    script = Path(__file__).parent / "support" / "docker_run.sh"
+    run = [*instruction("ENTRYPOINT"), *instruction("CMD"), "--interpreters", "1"]
+    done = subprocess.run(
+        [
+            "unshare",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--net",
+            "--mount-proc",
+            "--kill-child",
+            script,
+            base,
+            sys.base_prefix,
+        ]
+        + [Path(wheel).resolve().parent, context, user, "/srv/web/.venv/bin/python3", "-c", VISIT]
+        + [json.dumps(run), json.dumps(instruction("HEALTHCHECK"))],
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines() == ["hello from interpreter 0", "ready", "0", "10001 600", "0"]
