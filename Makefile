@@ -1,7 +1,7 @@
 # The commands of a work tree. Each is a script in .ci/, so that a person and the CI run the same.
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-matrix compat fuzz bench bench-instructions bench-flame clean
+.PHONY: help run build wheels sdist test test-matrix compat fuzz bench bench-instructions bench-flame clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name what; do printf '  make %-18s %s\n' "$$name" "$$what"; done
@@ -11,6 +11,12 @@ run: ## build, then serve examples/hello on two interpreters at 127.0.0.1:8080 (
 
 build: ## build the wheel for the CPython found, print its path
 	@exec .ci/build-wheel
+
+wheels: ## wheels to give away, into dist/: one for each CPython found, for glibc 2.17 by zig (PYTHONS="…": those; CHAUSSETTE_GLIBC=local)
+	@exec .ci/wheels $(PYTHONS)
+
+sdist: ## the source distribution, into dist/ (CHAUSSETTE_VENDOR=1: with the sources of all crates, to build without a network)
+	@exec .ci/sdist
 
 test: ## format, lints, Rust tests without and with Python, wheel, pytest on it, the same on a free-threaded CPython
 	@exec .ci/test

@@ -77,8 +77,10 @@ impl ExitStatus {
 /// Why there is nothing to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// Help or version: for standard output, status 0.
+    /// Help: for standard output, status 0.
     Text(String),
+    /// The version and what else is told of this installation: the same.
+    Version,
     /// A mistake in one line: for standard error, status 2.
     Usage(String),
     /// Another process is to be asked for its census.
@@ -86,13 +88,22 @@ pub enum Outcome {
 }
 
 /// Reads the command line, runs what it asks for, and gives the process's exit status.
-/// `argv[0]` is the program's name.
-pub fn main(argv: Vec<OsString>, run: impl FnOnce(Config) -> ExitStatus) -> i32 {
+/// `argv[0]` is the program's name; `about` has what follows the version's line.
+pub fn main(
+    argv: Vec<OsString>,
+    about: impl FnOnce() -> String,
+    run: impl FnOnce(Config) -> ExitStatus,
+) -> i32 {
     let status = match parse(argv, &|name| std::env::var_os(name)) {
         Ok(config) => run(config),
         // A reader that left early (`chaussette --help | head -1`) is no failure of ours.
         Err(Outcome::Text(text)) => {
             let _ = write!(std::io::stdout().lock(), "{text}");
+            ExitStatus::Stopped
+        }
+        Err(Outcome::Version) => {
+            // The first line is a promise to scripts, and there whatever Python says.
+            let _ = write!(std::io::stdout().lock(), "{PROGRAM} {VERSION}\n{}", about());
             ExitStatus::Stopped
         }
         Err(Outcome::Usage(line)) => {
@@ -108,7 +119,8 @@ pub fn main(argv: Vec<OsString>, run: impl FnOnce(Config) -> ExitStatus) -> i32 
 pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Result<Config, Outcome> {
     let argv0 = argv.first().map_or_else(|| PROGRAM.into(), |name| name.to_string_lossy().into_owned());
     let (mut line, given): (Line, _) = backend::read(argv).map_err(|error| match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Outcome::Text(error.render().to_string()),
+        ErrorKind::DisplayHelp => Outcome::Text(error.render().to_string()),
+        ErrorKind::DisplayVersion => Outcome::Version,
         _ => usage(&one_line(&error)),
     })?;
     let named = given.iter().map(|given| given.name.clone()).collect();
@@ -151,6 +163,7 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
         limits: line.limits.resolve(),
         proxies,
         control: line.control.control,
+        probes: line.control.probes,
         access,
         statsd,
         logs,

@@ -28,7 +28,7 @@ pub use self::access::{
 };
 pub use self::backend::{Backend, INTERPRETERS, Patching};
 pub use self::check::{Check, DEFAULT_CHECK_TIMEOUT, Given, Report};
-pub use self::control::ControlAddress;
+pub use self::control::{ControlAddress, ProbeAddress};
 pub use self::lives::{Bounds, DEFAULT_JITTER_SHARE, Lives};
 pub use self::proxies::{ForwardedHeader, ForwardedHeaders, Proxies, ProxyProtocol, Trusted, Unbelieved};
 pub use self::reload::{Reload, pattern};
@@ -127,6 +127,8 @@ pub struct Config {
     pub proxies: Proxies,
     /// Where the process can be asked and commanded, if anywhere.
     pub control: Option<ControlAddress>,
+    /// Where anybody may ask whether it is well, if anywhere.
+    pub probes: Option<ProbeAddress>,
     /// Level and destination of log lines.
     pub logs: Logs,
     /// A log with a line for each request, if there shall be one.

@@ -62,7 +62,8 @@ fn main(py: Python<'_>, argv: Vec<OsString>) -> PyResult<Py<PyAny>> {
     let mut anew = None;
     let status = py.detach(|| {
         let mut leave = Leave::Orderly;
-        let status = cli::main(argv, |config| {
+        let about = || interpreter.about().unwrap_or_else(|error| format!("python: {error}\n"));
+        let status = cli::main(argv, about, |config| {
             if let Err(error) = forget_activation() {
                 tracing::warn!("cannot unset LISTEN_FDS and NOTIFY_SOCKET: {error}");
             }
@@ -230,6 +231,14 @@ impl MainInterpreter {
         path
     }
 
+    /// What `--version` tells of this installation.
+    fn about(&self) -> PyResult<String> {
+        Python::attach(|py| {
+            let lines = py.import("chaussette._about")?.getattr("lines")?;
+            lines.call1((build(), isolations(self.threading)))?.extract()
+        })
+    }
+
     /// Runs `work` attached, with `chaussette._interpreter`; an exception becomes its report.
     fn call(&self, work: impl FnOnce(&Bound<'_, PyModule>) -> PyResult<()>) -> Result<(), String> {
         Python::attach(|py| {
@@ -240,6 +249,22 @@ impl MainInterpreter {
             })
         })
     }
+}
+
+/// What `--isolation` may be here, but for `auto`, which chooses of them.
+fn isolations(threading: Threading) -> Vec<&'static str> {
+    match threading {
+        Threading::Gil => vec!["own-gil", "process", "main"],
+        Threading::Free => vec!["free-threaded", "own-gil", "process", "main"],
+    }
+}
+
+/// How this module was made.
+fn build() -> String {
+    let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
+    let made = format!("{profile}, {} {}", std::env::consts::OS, std::env::consts::ARCH);
+    // Of what is made to be given away, by .ci/wheels.
+    option_env!("CHAUSSETTE_COMMIT").map_or(made.clone(), |commit| format!("{made}, commit {commit}"))
 }
 
 /// The options as 1.3's hooks knew them, by its names.

@@ -174,8 +174,8 @@ async fn live<W: Workplace>(
     let roster = Roster::new(queue.clone());
     logs.observe(&roster);
     let (commands, orders) = Commands::channel();
-    let _control = match control(config, (roster.clone(), commands.clone())) {
-        Ok(control) => control,
+    let _asked = match control(config, &(roster.clone(), commands.clone())) {
+        Ok(opened) => opened,
         Err(stopped) => return stopped,
     };
     let (mut asks, mut kept) = (Asks::new(signals, orders), Vec::new());
@@ -264,13 +264,19 @@ fn adopt(config: &Config) -> Result<Vec<Listener>, Stopped> {
     config.sockets.iter().enumerate().map(open).collect()
 }
 
-/// Opens the control socket, if there shall be one.
-fn control(config: &Config, overseen: (Roster, Commands)) -> Result<Option<Control>, Stopped> {
-    let open = |address| Control::open(address, overseen, Handle::current());
-    config.control.as_ref().map(open).transpose().map_err(|error| {
+/// Opens the control socket and that of the probes, if there shall be such.
+fn control(
+    config: &Config,
+    overseen: &(Roster, Commands),
+) -> Result<(Option<Control>, Option<Control>), Stopped> {
+    let failed = |error| {
         logging::critical(error);
         Stopped::orderly(ExitStatus::Socket)
-    })
+    };
+    let control = |address| Control::open(address, overseen.clone(), Handle::current());
+    let probes = |address| Control::open_probes(address, overseen.clone(), Handle::current());
+    let control = config.control.as_ref().map(control).transpose().map_err(failed)?;
+    Ok((control, config.probes.as_ref().map(probes).transpose().map_err(failed)?))
 }
 
 /// Starts the workers by the first plan that the application's extensions allow.

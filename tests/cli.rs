@@ -95,6 +95,7 @@ fn no_words_give_the_defaults() {
             protocol: ProxyProtocol::Off,
         },
         control: None,
+        probes: None,
         access: None,
         statsd: None,
         logs: Logs { level: LogLevel::Info, output: LogOutput::Stderr },
@@ -167,6 +168,7 @@ fn each_option_sets_its_setting() {
             protocol: ProxyProtocol::V2,
         },
         control: Some(ControlAddress::Unix("/c".into())),
+        probes: None,
         access: Some(Access { output: AccessOutput::Stdout, format: AccessFormat::json() }),
         statsd: Some(Statsd {
             address: StatsdAddress::Udp("::1".to_owned(), 8125),
@@ -313,6 +315,16 @@ fn a_check_reports_as_text_within_a_minute_unless_it_is_told_otherwise() {
 }
 
 #[test]
+fn probes_are_for_other_machines_too() {
+    for (word, told) in
+        [("0.0.0.0:8081", "0.0.0.0:8081"), ("[::]:0", "[::]:0"), ("web.example:1", "web.example:1")]
+    {
+        assert_eq!(config(&format!("--probes {word}")).probes.unwrap().to_string(), told);
+    }
+    assert_eq!(config("").probes, None);
+}
+
+#[test]
 fn a_census_is_a_question_to_another_process() {
     let address = ControlAddress::Unix("/c".into());
     for (words, form) in [("", Form::Table), (" --json", Form::Json)] {
@@ -326,7 +338,7 @@ fn a_census_of_a_server_that_is_not_there_is_an_error() {
     let never = |_: Config| -> ExitStatus { panic!("served") };
     let nowhere = std::env::temp_dir().join(format!("chaussette-nobody-{}", std::process::id()));
     let words = format!("--control unix:{} --census", nowhere.display());
-    assert_eq!(main(argv(&words), never), ExitStatus::Socket.code());
+    assert_eq!(main(argv(&words), String::new, never), ExitStatus::Socket.code());
 }
 
 #[test]
@@ -477,6 +489,11 @@ fn a_mistake_is_told_in_one_line_with_option_value_and_cure() {
                  server: {places}"
             ),
         ),
+        ("--probes 8081", "--probes 8081: no port: use 0.0.0.0:PORT, [::]:PORT or HOST:PORT".to_owned()),
+        (
+            "--probes unix:/p",
+            "--probes unix:/p: probes come over TCP: use 0.0.0.0:PORT, [::]:PORT or HOST:PORT".to_owned(),
+        ),
         ("--control fd://3", format!("--control fd://3: the control socket is never an inherited one: {places}")),
         ("--control 9000", format!("--control 9000: no port: {places}")),
         ("--control unix:", format!("--control unix:: no path: {places}")),
@@ -574,16 +591,17 @@ fn help_groups_the_options_and_tells_their_defaults() {
 }
 
 #[test]
-fn version_is_told_with_the_programs_name() {
-    let expected = format!("chaussette {}\n", chaussette::config::VERSION);
-    assert_eq!(parse(argv("--version"), &|_| None), Err(Outcome::Text(expected)));
+fn version_has_two_names() {
+    for words in ["--version", "-V"] {
+        assert_eq!(parse(argv(words), &|_| None), Err(Outcome::Version));
+    }
 }
 
 #[test]
 fn the_exit_status_is_that_of_the_run_or_2_for_a_mistake() {
     let never = |_: Config| -> ExitStatus { panic!("ran") };
-    assert_eq!(main(argv("--threads 0"), never), 2);
-    assert_eq!(main(argv("--version"), never), 0);
+    assert_eq!(main(argv("--threads 0"), String::new, never), 2);
+    assert_eq!(main(argv("--version"), String::new, never), 0);
     let table = [
         (ExitStatus::Stopped, 0),
         (ExitStatus::Internal, 1),
@@ -593,7 +611,7 @@ fn the_exit_status_is_that_of_the_run_or_2_for_a_mistake() {
         (ExitStatus::Stuck, 70),
     ];
     for (status, code) in table {
-        assert_eq!(main(argv("--threads 2"), |_| status), code);
+        assert_eq!(main(argv("--threads 2"), String::new, |_| status), code);
     }
 }
 

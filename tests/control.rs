@@ -15,7 +15,7 @@ use chaussette::census::{
     Census, Command, Current, Interpreter, Outcome, Queue, Reason, Reload, Stage, Totals,
 };
 use chaussette::config::{Address, ControlAddress};
-use chaussette::http::control::{BACKLOG, Control, Overseen, client};
+use chaussette::http::control::{BACKLOG, Clients, Control, Overseen, client};
 use chaussette::listener::Listener;
 use serde_json::{Value, json};
 use tokio::runtime::Builder;
@@ -121,6 +121,15 @@ impl Site {
     }
 
     fn at(address: &str) -> Self {
+        Self::of(address, Clients::Trusted)
+    }
+
+    /// As `--probes` has it.
+    fn probes() -> Self {
+        Self::of("127.0.0.1:0", Clients::Anybody)
+    }
+
+    fn of(address: &str, clients: Clients) -> Self {
         let asked: ControlAddress = address.parse().unwrap();
         let listener = Listener::open_private(&asked.to_bind(), BACKLOG).unwrap();
         let address = match listener.local_address() {
@@ -135,7 +144,7 @@ impl Site {
         let turn = move || drop(runtime.block_on(stopped));
         std::thread::Builder::new().name("reactor".into()).spawn(turn).unwrap();
         let overseen = Scripted { census: Arc::clone(&census), told: say };
-        let control = Some(Control::start(listener, overseen, handle).unwrap());
+        let control = Some(Control::start(listener, clients, overseen, handle).unwrap());
         Self { address, census, told, control, reactor: Some(reactor) }
     }
 
@@ -379,6 +388,66 @@ fn it_is_alive_while_the_reactor_turns() {
     assert_eq!(dead.unwrap().body, "the reactor does not turn\n");
     assert_eq!(site.get("/readyz").body, "the reactor does not turn\n");
     assert_eq!(site.get("/status").status(), 200);
+}
+
+#[test]
+fn with_patience_it_is_alive_until_every_thread_has_had_one_request_for_longer() {
+    let site = Site::tcp();
+    // Two threads of the one that serves, for 1 s and 2 s; the stuck one has been replaced and does not count.
+    let said = |target: &str| (site.get(target).status(), site.get(target).body);
+    assert_eq!(said("/healthz?patience=1"), (200, "alive\n".to_owned()));
+    site.census.lock().unwrap().interpreters[0].current = vec![current("/a", 2), current("/b", 3)];
+    assert_eq!(
+        said("/healthz?patience=1"),
+        (503, "every thread has been at its request for longer than 1 s\n".to_owned())
+    );
+    assert_eq!(said("/healthz?patience=2").0, 200);
+    assert_eq!(said("/healthz").0, 200);
+    assert_eq!(said("/readyz").0, 200);
+    // A thread that is free serves.
+    site.census.lock().unwrap().interpreters[0].threads = 3;
+    assert_eq!(said("/healthz?patience=1").0, 200);
+    site.census.lock().unwrap().interpreters.clear();
+    assert_eq!(said("/healthz?patience=1").0, 200);
+    for wrong in ["patience=", "patience=0", "patience=-1", "patience=1.5", "patience=99999999999", "x=1"] {
+        assert_eq!(said(&format!("/healthz?{wrong}")).0, 400, "{wrong}");
+    }
+}
+
+#[test]
+fn probes_may_know_whether_it_is_well_and_nothing_else() {
+    let site = Site::probes();
+    for path in ["/healthz", "/healthz?patience=9", "/readyz", "/metrics"] {
+        assert_eq!(site.get(path).status(), 200, "{path}");
+    }
+    assert!(!site.get("/metrics").body.contains("/b?c=d"));
+    for (method, path) in [
+        ("GET", "/status"),
+        ("POST", "/stop"),
+        ("POST", "/reload"),
+        ("POST", "/interpreters?n=2"),
+        ("GET", "/"),
+    ] {
+        let refused = site.ask(method, path);
+        assert_eq!(refused.status(), 404, "{method} {path}");
+        assert_eq!(refused.body, "404 Not Found: there are\nGET /metrics\nGET /healthz\nGET /readyz\n");
+    }
+    assert_eq!(site.ask("POST", "/healthz").status(), 405);
+    assert!(site.told.try_recv().is_err());
+}
+
+#[test]
+fn probes_are_asked_by_any_name_but_not_by_a_page() {
+    let site = Site::probes();
+    for host in ["10.1.2.3:8081", "pod.example", "localhost"] {
+        assert_eq!(
+            site.send(&format!("GET /readyz HTTP/1.1\r\nHost: {host}\r\n\r\n")).status(),
+            200,
+            "{host}"
+        );
+    }
+    let page = "GET /metrics HTTP/1.1\r\nHost: 10.1.2.3\r\nOrigin: http://evil.example\r\n\r\n";
+    assert_eq!(site.send(page).status(), 403);
 }
 
 #[test]

@@ -190,15 +190,16 @@ class Proxies:
     def by_example(self, shipped, upstream):
         """A shipped configuration, with another socket to listen on and another path of the server's."""
         name = shipped.parent.name
+        text = _replaced(shipped.read_text(), "/run/chaussette/web.sock", upstream.address)
+        return self.by_text(name, text, "bind :80" if name == "haproxy" else "listen 80;")
+
+    def by_text(self, name, text, bind):
+        """A whole configuration, whose listening socket is called `bind`."""
         folder, listener = self._begin(name)
-        text = shipped.read_text().replace("/run/chaussette/web.sock", upstream.address)
         if name == "haproxy":
-            (folder / "haproxy.cfg").write_text(_replaced(text, "bind :80", f"bind fd@{listener.fileno()}"))
+            (folder / "haproxy.cfg").write_text(_replaced(text, bind, f"bind fd@{listener.fileno()}"))
             return self._start(folder, listener, [find("haproxy"), "-db", "-f", "haproxy.cfg"], {})
-        text = _replaced(text, "listen 80;", f"listen 127.0.0.1:{listener.getsockname()[1]};")
-        paths = "".join(f"{key}_temp_path {key};\n" for key in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-        text = NGINX.format(top="", user=_user()) + "http {\naccess_log off;\n" + paths + text + "}\n"
-        return self._start_nginx(folder, listener, text)
+        return self._start_nginx(folder, listener, _nginx_whole(text, bind, listener))
 
     def _begin(self, name):
         folder = self.workdir / f"{name}-{len(self.started)}"
@@ -213,6 +214,13 @@ class Proxies:
     def clean_up(self):
         wrong = [sentence for proxy in reversed(self.started) for sentence in proxy.clean_up()]
         assert not wrong, "\n".join(wrong)
+
+
+def _nginx_whole(text, listen, listener):
+    """What goes into the http block, with all that is around it."""
+    text = _replaced(text, listen, f"listen 127.0.0.1:{listener.getsockname()[1]};")
+    paths = "".join(f"{key}_temp_path {key};\n" for key in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    return NGINX.format(top="", user=_user()) + "http {\naccess_log off;\n" + paths + text + "}\n"
 
 
 def _user():

@@ -115,6 +115,17 @@ impl Census {
         !self.stopping && self.count(Stage::Serving) > 0
     }
 
+    /// Whether every thread that serves has been at its request for longer than `patience`. False where none serves:
+    /// one is being loaded then, or the process ends.
+    #[must_use]
+    pub fn is_wedged(&self, patience: Duration) -> bool {
+        let wedged = |one: &Interpreter| {
+            one.current.len() >= one.threads.max(1) && one.current.iter().all(|now| now.elapsed > patience)
+        };
+        let mut serving = self.interpreters.iter().filter(|one| one.stage == Stage::Serving).peekable();
+        serving.peek().is_some() && serving.all(wedged)
+    }
+
     /// How many interpreters are there in a stage.
     #[must_use]
     pub fn count(&self, stage: Stage) -> usize {

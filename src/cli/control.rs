@@ -1,4 +1,4 @@
-//! The control socket, from both ends: `--control` opens it, `--census` asks another process's.
+//! The control socket, from both ends: `--control` opens it, `--census` asks another process's. And `--probes`.
 
 use std::io::Write as _;
 
@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{ExitStatus, PROGRAM};
 use crate::census::table::table;
-use crate::config::ControlAddress;
+use crate::config::{ControlAddress, ProbeAddress};
 use crate::http::control::client::{self, AskError};
 
 /// The options about the control socket.
@@ -16,6 +16,9 @@ pub(super) struct ControlArgs {
     /// Where to tell how the process is and take commands: unix:/path, or a loopback address and port
     #[arg(long, value_name = "ADDR")]
     pub(super) control: Option<ControlAddress>,
+    /// Where other machines may ask whether it is alive and ready, and for metrics, and nothing else
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(super) probes: Option<ProbeAddress>,
     /// Print what the server at --control tells, instead of serving
     #[arg(long)]
     pub(super) census: bool,

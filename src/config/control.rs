@@ -1,4 +1,4 @@
-//! Where the process can be asked how it is and told what to do: `--control`.
+//! Where the process can be asked how it is and told what to do: `--control`; and asked no more than that: `--probes`.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -9,6 +9,9 @@ use super::{Address, AddressError};
 
 /// The places to choose from, for errors.
 const PLACES: &str = "use unix:/path, 127.0.0.1:PORT, [::1]:PORT or localhost:PORT";
+
+/// The same for `--probes`.
+const PROBED: &str = "use 0.0.0.0:PORT, [::]:PORT or HOST:PORT";
 
 /// A place that only this machine reaches: whoever reaches it may read requests and stop the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +65,40 @@ impl FromStr for ControlAddress {
             },
             Address::Fd(_) | Address::Inherited(_) => {
                 Err(AddressError(format!("the control socket is never an inherited one: {PLACES}")))
+            }
+        }
+    }
+}
+
+/// A place that other machines may reach, for who may know whether the server is well, and nothing else of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProbeAddress(Address);
+
+impl ProbeAddress {
+    #[must_use]
+    pub fn as_bind(&self) -> &Address {
+        &self.0
+    }
+}
+
+impl fmt::Display for ProbeAddress {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Address::Tcp { host, port, .. } if host.contains(':') => write!(out, "[{host}]:{port}"),
+            address => address.fmt(out),
+        }
+    }
+}
+
+impl FromStr for ProbeAddress {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        match text.parse() {
+            Ok(address @ Address::Tcp { .. }) => Ok(Self(address)),
+            Ok(_) => Err(AddressError(format!("probes come over TCP: {PROBED}"))),
+            Err(AddressError(why)) => {
+                Err(AddressError(format!("{}: {PROBED}", why.split(": write").next().unwrap_or(&why))))
             }
         }
     }

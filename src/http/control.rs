@@ -1,4 +1,5 @@
-//! The control socket: tells how the process is, and takes commands. Never on the application's sockets.
+//! The control socket: tells how the process is, and takes commands. Never on the application's sockets. And the
+//! socket of the probes, on which there is of all that only what anybody may know.
 //!
 //! Owns a listener and a thread with a small reactor of its own, so that it answers whatever the other one does:
 //! while hooks run, while every interpreter is stuck, while the process drains. Knows the rest by [`Overseen`].
@@ -24,7 +25,7 @@ use tokio::time::{sleep, timeout};
 use super::accept::{self, is_exhausted};
 use super::socket::Socket;
 use crate::census::{Census, Command, Commands, Outcome, Roster};
-use crate::config::ControlAddress;
+use crate::config::{ControlAddress, ProbeAddress};
 use crate::listener::{Kind, Listener};
 
 /// Connections that the kernel holds for us: above what probes, a scraper and some people make.
@@ -73,10 +74,20 @@ pub struct Control {
     ended: Receiver<()>,
 }
 
+/// Who is at the other end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clients {
+    /// Programs of this machine, or of one user of it: they may see requests and command.
+    Trusted,
+    /// Anybody who reaches the socket: whether it is well, and numbers.
+    Anybody,
+}
+
 /// What all its connections share.
 struct Room<O> {
     overseen: O,
     kind: Kind,
+    clients: Clients,
     /// Of the reactor that serves requests.
     reactor: Handle,
 }
@@ -88,14 +99,35 @@ impl Control {
             .map_err(|error| format!("--control: {error}"))?;
         let actual = listener.local_address().map(ControlAddress::Loopback);
         tracing::info!("Control socket on {}", actual.as_ref().unwrap_or(address));
-        Self::start(listener, overseen, reactor)
+        Self::start(listener, Clients::Trusted, overseen, reactor)
             .map_err(|error| format!("--control {address}: cannot serve there: {error}"))
     }
 
+    /// The same for `--probes`.
+    pub fn open_probes<O: Overseen>(
+        address: &ProbeAddress,
+        overseen: O,
+        reactor: Handle,
+    ) -> Result<Self, String> {
+        let listener =
+            Listener::open(address.as_bind(), BACKLOG).map_err(|error| format!("--probes: {error}"))?;
+        match listener.local_address() {
+            Some(actual) => tracing::info!("Probes on {actual}"),
+            None => tracing::info!("Probes on {address}"),
+        }
+        Self::start(listener, Clients::Anybody, overseen, reactor)
+            .map_err(|error| format!("--probes {address}: cannot serve there: {error}"))
+    }
+
     /// Serves on the listener from now on.
-    pub fn start<O: Overseen>(listener: Listener, overseen: O, reactor: Handle) -> io::Result<Self> {
+    pub fn start<O: Overseen>(
+        listener: Listener,
+        clients: Clients,
+        overseen: O,
+        reactor: Handle,
+    ) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let room = Arc::new(Room { overseen, kind: listener.kind(), reactor });
+        let room = Arc::new(Room { overseen, kind: listener.kind(), clients, reactor });
         let listener = {
             let _entered = runtime.enter();
             accept::register(listener)?

@@ -30,8 +30,8 @@ impl Program {
     fn new(words: Vec<OsString>) -> PyResult<Self> {
         let config = cli::parse(words, &|_| None).map_err(|outcome| match outcome {
             Outcome::Usage(line) | Outcome::Text(line) => PyValueError::new_err(line),
-            Outcome::Ask(_) => {
-                PyValueError::new_err("a question to another process is for the command alone")
+            Outcome::Ask(_) | Outcome::Version => {
+                PyValueError::new_err("--version and --census are for the command alone")
             }
         })?;
         if config.check.is_some() {

@@ -216,7 +216,7 @@ pub fn serve_scripted() {
     let words = env::var(WORDS).unwrap();
     let argv = std::iter::once("chaussette").chain(words.split_whitespace()).map(Into::into).collect();
     let mut leave = Leave::Orderly;
-    let status = cli::main(argv, |config| {
+    let status = cli::main(argv, String::new, |config| {
         let stopped = run(&config, &Scripted(script));
         leave = stopped.leave;
         stopped.status

@@ -1,4 +1,4 @@
-//! Who may ask: programs of this machine, and no web page.
+//! Who may ask: programs of this machine, and no web page. Probes: who reaches the socket, and no web page either.
 //!
 //! A page on any site can make its visitor's browser send requests to a loopback address (CSRF), and by a name of
 //! its own that it points there (DNS rebinding) even read the answers. Browsers tell in headers that a page cannot
@@ -11,6 +11,7 @@ use hyper::http::request::Parts;
 use hyper::http::uri::Authority;
 use hyper::{StatusCode, Version};
 
+use super::Clients;
 use crate::http::refusal::Refusal;
 use crate::listener::Kind;
 
@@ -23,7 +24,7 @@ const ALIEN: Refusal = Refusal::new(
 const PAGE: Refusal = Refusal::new(StatusCode::FORBIDDEN, "web pages may not ask this server");
 
 /// Refuses what a web page may have sent, and a Host that nobody who is here would use.
-pub(super) fn check(parts: &Parts, kind: Kind) -> Result<(), Refusal> {
+pub(super) fn check(parts: &Parts, clients: Clients, kind: Kind) -> Result<(), Refusal> {
     let headers = &parts.headers;
     // Each request with side effects that a page makes has it (Fetch, "append a request Origin header").
     if headers.contains_key(ORIGIN) {
@@ -40,8 +41,9 @@ pub(super) fn check(parts: &Parts, kind: Kind) -> Result<(), Refusal> {
         // RFC 9112 §3.2.
         _ => return Err(Refusal::bad_request("there must be one Host header")),
     };
-    // A browser cannot reach a unix socket, and a client of one has no name to give.
-    if kind == Kind::Unix {
+    // A browser cannot reach a unix socket, and a client of one has no name to give. Who probes from another machine
+    // names this one by whatever address it has.
+    if kind == Kind::Unix || clients == Clients::Anybody {
         return Ok(());
     }
     let named = host.and_then(|host| host.to_str().ok()?.parse().ok());

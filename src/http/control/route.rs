@@ -11,7 +11,7 @@ use hyper::{Method, Request, StatusCode, Uri};
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::{Overseen, Room, guard};
+use super::{Clients, Overseen, Room, guard};
 use crate::census::metrics::{self, metrics};
 use crate::census::status::Status;
 use crate::census::{Command, Outcome, resident};
@@ -44,6 +44,13 @@ enum Page {
     Ready,
 }
 
+impl Page {
+    /// Whether there is nothing in it but numbers and words of ours.
+    fn is_for_anybody(self) -> bool {
+        !matches!(self, Self::Status)
+    }
+}
+
 /// What a path stands for.
 #[derive(Debug, Clone, Copy)]
 enum Route {
@@ -51,7 +58,7 @@ enum Route {
     Post(fn(&Uri) -> Result<Command, Refusal>),
 }
 
-const ROUTES: [(&str, Route); 7] = [
+static ROUTES: [(&str, Route); 7] = [
     ("/status", Route::Get(Page::Status)),
     ("/metrics", Route::Get(Page::Metrics)),
     ("/healthz", Route::Get(Page::Alive)),
@@ -61,6 +68,12 @@ const ROUTES: [(&str, Route); 7] = [
     ("/stop", Route::Post(|uri| plainly(uri, Command::Stop))),
 ];
 
+impl Route {
+    fn is_for(self, clients: Clients) -> bool {
+        clients == Clients::Trusted || matches!(self, Self::Get(page) if page.is_for_anybody())
+    }
+}
+
 pub(super) async fn answer<O: Overseen>(
     request: Request<Incoming>,
     room: &Room<O>,
@@ -68,7 +81,7 @@ pub(super) async fn answer<O: Overseen>(
     let (parts, body) = request.into_parts();
     // Read to its end, or closing the connection would reset it before the client has the answer.
     let body = Limited::new(body, BODY).collect().await;
-    if let Err(refusal) = guard::check(&parts, room.kind) {
+    if let Err(refusal) = guard::check(&parts, room.clients, room.kind) {
         return Ok(refuse(refusal));
     }
     if body.is_err() {
@@ -76,11 +89,11 @@ pub(super) async fn answer<O: Overseen>(
         return Ok(refuse(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, why)));
     }
     let path = parts.uri.path();
-    let Some((_, route)) = ROUTES.iter().find(|(known, _)| *known == path) else {
-        return Ok(response(StatusCode::NOT_FOUND, PLAIN, directory()));
+    let Some((_, route)) = routes(room.clients).find(|(known, _)| *known == path) else {
+        return Ok(response(StatusCode::NOT_FOUND, PLAIN, directory(room.clients)));
     };
     Ok(match (route, &parts.method) {
-        (Route::Get(page), &Method::GET | &Method::HEAD) => read(*page, room).await,
+        (Route::Get(page), &Method::GET | &Method::HEAD) => read(*page, &parts.uri, room).await,
         (Route::Post(command), &Method::POST) => match command(&parts.uri) {
             Ok(command) => obey(command, room).await,
             Err(refusal) => refuse(refusal),
@@ -90,7 +103,7 @@ pub(super) async fn answer<O: Overseen>(
     })
 }
 
-async fn read<O: Overseen>(page: Page, room: &Room<O>) -> Response {
+async fn read<O: Overseen>(page: Page, uri: &Uri, room: &Room<O>) -> Response {
     match page {
         Page::Status => {
             let status = Status::new(&room.overseen.census(), resident());
@@ -102,9 +115,9 @@ async fn read<O: Overseen>(page: Page, room: &Room<O>) -> Response {
         Page::Metrics => {
             response(StatusCode::OK, metrics::CONTENT_TYPE, metrics(&room.overseen.census(), resident()))
         }
-        Page::Alive => match turns(room).await {
-            Turns::Yes => response(StatusCode::OK, PLAIN, "alive\n"),
-            Turns::No => response(StatusCode::SERVICE_UNAVAILABLE, PLAIN, STILL),
+        Page::Alive => match patience(uri) {
+            Ok(patience) => alive(patience, room).await,
+            Err(refusal) => refuse(refusal),
         },
         Page::Ready => {
             let census = room.overseen.census();
@@ -124,6 +137,18 @@ async fn read<O: Overseen>(page: Page, room: &Room<O>) -> Response {
 }
 
 const STILL: &str = "the reactor does not turn\n";
+
+/// Whether a restart would mend it: no request can be served, or with `patience` none is.
+async fn alive<O: Overseen>(patience: Option<Duration>, room: &Room<O>) -> Response {
+    let dead = |why| response(StatusCode::SERVICE_UNAVAILABLE, PLAIN, why);
+    match patience {
+        _ if turns(room).await == Turns::No => dead(STILL.to_owned()),
+        Some(patience) if room.overseen.census().is_wedged(patience) => {
+            dead(format!("every thread has been at its request for longer than {} s\n", patience.as_secs()))
+        }
+        _ => response(StatusCode::OK, PLAIN, "alive\n"),
+    }
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Turns {
@@ -171,13 +196,28 @@ fn scale(uri: &Uri) -> Result<Command, Refusal> {
         .ok_or(Refusal::bad_request("say how many: POST /interpreters?n=N with a number from 1 to 1024"))
 }
 
+/// `patience=SECONDS`, a whole number above 0.
+fn patience(uri: &Uri) -> Result<Option<Duration>, Refusal> {
+    let Some(query) = uri.query().filter(|query| !query.is_empty()) else { return Ok(None) };
+    let seconds =
+        query.strip_prefix("patience=").filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let seconds = seconds.and_then(|text| text.parse::<u32>().ok()).filter(|&seconds| seconds > 0);
+    seconds
+        .map(|seconds| Some(Duration::from_secs(seconds.into())))
+        .ok_or(Refusal::bad_request("its one parameter is patience=SECONDS, a whole number above 0"))
+}
+
+fn routes(clients: Clients) -> impl Iterator<Item = &'static (&'static str, Route)> {
+    ROUTES.iter().filter(move |(_, route)| route.is_for(clients))
+}
+
 /// Which paths there are.
-fn directory() -> String {
+fn directory(clients: Clients) -> String {
     let line = |(path, route): &(&str, Route)| match route {
         Route::Get(_) => format!("GET {path}\n"),
         Route::Post(_) => format!("POST {path}\n"),
     };
-    "404 Not Found: there are\n".to_owned() + &ROUTES.iter().map(line).collect::<String>()
+    "404 Not Found: there are\n".to_owned() + &routes(clients).map(line).collect::<String>()
 }
 
 fn not_allowed(methods: &'static str) -> Response {

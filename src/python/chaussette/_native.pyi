@@ -1,8 +1,11 @@
 """The server, written in Rust. Main interpreter only: it refuses to load in any other."""
 
 from collections.abc import Callable
-from typing import TypedDict, final
+from typing import TypedDict, final, type_check_only
 
+__all__ = ["Listener", "Program", "main", "rehearse", "zygote"]
+
+@type_check_only
 class Asked(TypedDict):
     """What `--check` is asked for."""
 
@@ -11,6 +14,7 @@ class Asked(TypedDict):
     json: bool
     timeout: float
 
+@type_check_only
 class Handover(TypedDict):
     """The settings of a command line that names another backend, or a check: plain data, checked."""
 
@@ -39,11 +43,14 @@ def rehearse(words: list[str], told: Callable[[int], object]) -> str | None:
     the interpreters have ended; opens no socket.
     """
 
+def zygote() -> int:
+    """Live as the zygote of worker processes, whose cord is standard input; return its exit status."""
+
 @final
 class Listener:
     """A listening socket, adopted (`fd://N`) or bound. Closing it removes the file of a unix socket it has made."""
 
-    def __new__(cls, host: str, port: int = 8080, family: str | None = None, backlog: int = 2048) -> Listener:
+    def __new__(cls, host: str, port: int = ..., family: str | None = None, backlog: int = ...) -> Listener:
         """Open it. Raises ValueError for what is no address, OSError for one that cannot be had."""
 
     def fileno(self) -> int:

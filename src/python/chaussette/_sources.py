@@ -9,6 +9,11 @@ import os
 import site
 import sys
 import sysconfig
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import TypeGuard
 
 #: How many modules there were when `more` was asked last.
 _seen = 0
@@ -26,7 +31,7 @@ def _foreign() -> tuple[str, ...]:
 FOREIGN = _foreign()
 
 
-def _is_own(path: object) -> bool:
+def _is_own(path: object) -> TypeGuard[str]:
     return isinstance(path, str) and bool(path) and not path.startswith("<") and not _forms(path)[0].startswith(FOREIGN)
 
 
@@ -39,7 +44,8 @@ def made(error: BaseException | None) -> tuple[list[str], list[str]]:
     """Return the files of the application's modules, with those that `error` names, and folders of further ones."""
     global _seen
     _seen = len(sys.modules)
-    files, folders = set(), set()
+    files: set[str] = set()
+    folders: set[str] = set()
     for module in list(sys.modules.values()):
         # Not getattr: a module may compute its attributes, or be anything else.
         attributes = getattr(module, "__dict__", {})
@@ -60,7 +66,7 @@ def more() -> tuple[list[str], list[str]] | None:
     return None if len(sys.modules) == _seen else made(None)
 
 
-def _parts(path) -> list:
+def _parts(path: Iterable[str] | None) -> list[str]:
     """Return the folders of a namespace package, which has no file."""
     try:
         return list(path or ())
@@ -68,7 +74,7 @@ def _parts(path) -> list:
         return []
 
 
-def _blamed(error: BaseException | None):
+def _blamed(error: BaseException | None) -> Iterator[str | None]:
     """Yield the files that a failed import names: it leaves no module behind."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
