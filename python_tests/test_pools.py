@@ -9,7 +9,7 @@ from support.control import Control
 from support.load import Load
 from support.waiting import soon
 
-pytestmark = pytest.mark.own_gil
+pytestmark = pytest.mark.isolation("own-gil", reason="the pools are interpreters and processes")
 
 REPORT = ["--process-for", "/report"]
 
