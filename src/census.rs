@@ -21,16 +21,16 @@ pub use overdue::{Access, Overdue};
 pub use record::{Identity, Record, Visit};
 pub use resident::resident;
 pub use roster::{Counters, ReloadState, Roster, Whole};
-pub use view::{Census, Current, Interpreter, Queue, Reason, Reload, Stage, Totals};
+pub use view::{Census, Current, Interpreter, Kind, Part, Pool, Queue, Reason, Reload, Stage, Totals};
 
 /// What can be asked of the supervisor while it serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
-    /// Replace every interpreter by one that imports the application afresh.
+    /// Replace every interpreter, in every pool, by one that imports the application afresh.
     Reload,
-    /// So many interpreters, within the limits.
-    Scale(usize),
-    /// One more, or one fewer.
+    /// So many in this pool, within its limits.
+    Scale(Pool, usize),
+    /// One more, or one fewer, in the pool of the interpreters.
     More,
     Fewer,
     /// Accept no more, answer what is in flight, end.

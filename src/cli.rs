@@ -11,6 +11,7 @@ mod development;
 mod lives;
 mod logs;
 mod manager;
+mod pools;
 mod proxies;
 mod sockets;
 mod timeouts;
@@ -34,6 +35,7 @@ use self::development::{Asked, DevelopmentArgs};
 use self::lives::LivesArgs;
 use self::logs::LogArgs;
 use self::manager::ManagerArgs;
+use self::pools::PoolArgs;
 use self::proxies::ProxyArgs;
 use self::sockets::SocketArgs;
 use self::timeouts::TimeoutArgs;
@@ -137,6 +139,7 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
     let (reload, odd) = line.development.resolve(asked);
     notices.extend(odd);
     let workers = line.workers.resolve(line.limits.queue, &line.lives).map_err(|mistake| usage(&mistake))?;
+    let process_pool = line.pools.resolve(&workers).map_err(|mistake| usage(&mistake))?;
     let lives = line.lives.resolve().map_err(|mistake| usage(&mistake))?;
     let (logs, access, statsd, odd) = line.logs.resolve();
     notices.extend(odd);
@@ -158,6 +161,7 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
         backend,
         timeouts: line.timeouts.resolve(),
         workers,
+        process_pool,
         life: Life { graceful_timeout: line.life.graceful_timeout.0 },
         lives,
         limits: line.limits.resolve(),
@@ -205,6 +209,8 @@ struct Line {
     backend: BackendArgs,
     #[command(flatten)]
     workers: WorkerArgs,
+    #[command(flatten)]
+    pools: PoolArgs,
     #[command(flatten)]
     life: LifeArgs,
     #[command(flatten)]

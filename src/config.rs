@@ -18,6 +18,7 @@ mod backend;
 mod check;
 mod control;
 mod lives;
+mod pools;
 mod proxies;
 mod reload;
 mod statsd;
@@ -30,6 +31,7 @@ pub use self::backend::{Backend, INTERPRETERS, Patching};
 pub use self::check::{Check, DEFAULT_CHECK_TIMEOUT, Given, Report};
 pub use self::control::{ControlAddress, ProbeAddress};
 pub use self::lives::{Bounds, DEFAULT_JITTER_SHARE, Lives};
+pub use self::pools::{PathPrefix, PathPrefixError, ProcessPool};
 pub use self::proxies::{ForwardedHeader, ForwardedHeaders, Proxies, ProxyProtocol, Trusted, Unbelieved};
 pub use self::reload::{Reload, pattern};
 pub use self::statsd::{DEFAULT_STATSD_PREFIX, Statsd, StatsdAddress, StatsdPrefix};
@@ -115,6 +117,8 @@ pub struct Config {
     pub backend: Backend,
     /// Interpreters, threads and the queue before them.
     pub workers: Workers,
+    /// Worker processes beside them, if some requests shall go there.
+    pub process_pool: Option<ProcessPool>,
     /// Deadlines of the process.
     pub life: Life,
     /// Deadlines of requests.

@@ -3,8 +3,8 @@
 //! Modules in reading order, the left half of the hourglass first:
 //! [`cli`] and [`config`] say what is wanted; [`server`] is the life of the process on one page;
 //! [`listener`] adopts the socket; [`http`] reads requests; [`exchange`] is the waist; [`dispatch`] and
-//! [`bell`] hand over and back; [`application`] is the seam; [`worker`], [`supervisor`] and [`watch`] mind the threads;
-//! [`rehearsal`] loads and serves nothing; [`logging`] and [`access`] write the two logs; [`reload`] watches files;
+//! [`bell`] hand over and back; [`application`] is the seam; [`worker`], [`supervisor`], [`watch`] and [`pools`] mind the
+//! threads; [`rehearsal`] loads and serves nothing; [`logging`] and [`access`] write the two logs; [`reload`] watches files;
 //! `wsgi` is PEP 3333; `interp` is CPython; `pymodule` joins the halves.
 
 pub mod access;
@@ -21,6 +21,7 @@ pub mod interp;
 pub mod listener;
 pub mod logging;
 pub mod notify;
+pub mod pools;
 pub mod process;
 #[cfg(feature = "python")]
 mod pymodule;

@@ -8,11 +8,12 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::census::{Census, Desk, Record, Roster, Stage};
+use crate::census::{Census, Desk, Kind, Pool, Record, Roster, Stage};
 use crate::config::{Heartbeat, Manager};
 
 /// Signs of life are sent so many times within the manager's patience, as sd_watchdog_enabled(3) advises.
@@ -25,9 +26,8 @@ const SILENT: u32 = 3;
 /// To the program that manages this process, if it listens.
 #[derive(Debug)]
 pub struct Notify {
-    socket: Option<UnixDatagram>,
-    patience: Option<Duration>,
-    pulse: Option<Pulse>,
+    socket: Option<Arc<UnixDatagram>>,
+    heart: Heart,
     last: Phase,
     line: String,
 }
@@ -49,6 +49,7 @@ impl Notify {
                     tracing::warn!("NOTIFY_SOCKET {}: not told anything: {error}", name.to_string_lossy());
                 })
                 .ok()
+                .map(Arc::new)
         });
         let patience = manager.watchdog.filter(|_| socket.is_some());
         let pulse = manager.heartbeat.and_then(|heartbeat| {
@@ -56,15 +57,8 @@ impl Notify {
                 .inspect_err(|error| tracing::warn!("--heartbeat udp://{}: not sent: {error}", heartbeat.to))
                 .ok()
         });
-        Self { socket, patience, pulse, last: Phase::Starting, line: String::new() }
-    }
-
-    /// How often [`Notify::beat`] must be called.
-    #[must_use]
-    pub fn interval(&self) -> Option<Duration> {
-        let systemd = self.patience.map(|patience| patience / SIGNS);
-        let circus = self.pulse.as_ref().map(|pulse| pulse.interval);
-        systemd.into_iter().chain(circus).min()
+        let heart = Heart { socket: socket.clone(), patience, pulse };
+        Self { socket, heart, last: Phase::Starting, line: String::new() }
     }
 
     /// Tells what is new in `census`, which is that of a server that serves.
@@ -98,22 +92,60 @@ impl Notify {
         }
     }
 
-    /// A sign of life, unless every thread has been at the same request for longer than the manager's patience.
-    pub fn beat(&mut self, roster: &Roster) {
-        if self.patience.is_some_and(|patience| is_alive(roster, patience)) {
-            self.send("WATCHDOG=1");
-        }
-        if let Some(pulse) = &mut self.pulse
-            && is_alive(roster, pulse.interval * SILENT)
-        {
-            pulse.send();
-        }
+    /// Gives signs of life from now on, as long as the reactor turns, and ends with it.
+    pub fn live(&mut self, pools: Vec<Roster>) {
+        let mut heart = std::mem::take(&mut self.heart);
+        let Some(interval) = heart.interval() else { return };
+        tokio::spawn(async move {
+            loop {
+                heart.beat(&pools);
+                tokio::time::sleep(interval).await;
+            }
+        });
     }
 
     fn send(&self, text: &str) {
-        let Some(socket) = &self.socket else { return };
-        if let Err(error) = socket.send(text.as_bytes()) {
-            tracing::debug!("the manager was not told {text:?}: {error}");
+        if let Some(socket) = &self.socket {
+            send(socket, text);
+        }
+    }
+}
+
+fn send(socket: &UnixDatagram, text: &str) {
+    if let Err(error) = socket.send(text.as_bytes()) {
+        tracing::debug!("the manager was not told {text:?}: {error}");
+    }
+}
+
+/// Signs of life to whoever bears no silence.
+#[derive(Debug, Default)]
+struct Heart {
+    socket: Option<Arc<UnixDatagram>>,
+    patience: Option<Duration>,
+    pulse: Option<Pulse>,
+}
+
+impl Heart {
+    /// How often it must beat.
+    fn interval(&self) -> Option<Duration> {
+        let systemd = self.patience.map(|patience| patience / SIGNS);
+        let circus = self.pulse.as_ref().map(|pulse| pulse.interval);
+        systemd.into_iter().chain(circus).min()
+    }
+
+    /// A sign of life, unless every thread of a pool has been at the same request for longer than the manager's
+    /// patience.
+    fn beat(&mut self, pools: &[Roster]) {
+        let are_alive = |patience| pools.iter().all(|pool| is_alive(pool, patience));
+        if let Some(socket) = &self.socket
+            && self.patience.is_some_and(are_alive)
+        {
+            send(socket, "WATCHDOG=1");
+        }
+        if let Some(pulse) = &mut self.pulse
+            && are_alive(pulse.interval * SILENT)
+        {
+            pulse.send();
         }
     }
 }
@@ -171,14 +203,18 @@ fn answers(desk: &Desk, patience: Duration) -> bool {
 }
 
 fn status(census: &Census) -> String {
-    let serving = census.interpreters.iter().filter(|one| one.stage == Stage::Serving).count();
+    let pool = |(pool, census): (Option<Pool>, &Census)| {
+        let kind = if pool == Some(Pool::Process) { Kind::Process } else { Kind::Interpreter };
+        format!("{} of {}", census.count(Stage::Serving), kind.count(census.wanted))
+    };
+    let serving = census.pools().map(pool).collect::<Vec<_>>().join(", ");
     let what = match &census.reload {
         _ if census.stopping => "stopping",
         crate::census::Reload::Running { .. } => "reloading",
         crate::census::Reload::Failed { .. } => "the last reload failed, the old code serves",
         _ => "serving",
     };
-    format!("{serving} of {} interpreters: {what}", census.wanted)
+    format!("{serving}: {what}")
 }
 
 /// Microseconds of CLOCK_MONOTONIC: by them systemd tells which reload is meant.
@@ -227,7 +263,7 @@ pub fn manager(env: &dyn Fn(&str) -> Option<OsString>) -> Manager {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::census::{Reload, Stage};
+    use crate::census::Reload;
 
     fn told(socket: &UnixDatagram) -> Vec<String> {
         let mut buffer = [0; 4096];
@@ -275,15 +311,15 @@ mod tests {
     #[test]
     fn a_sign_of_life_needs_an_interpreter_that_answers() {
         let (socket, mut notify) = listener("watchdog");
-        assert_eq!(notify.interval(), Some(Duration::from_millis(1500)));
+        assert_eq!(notify.heart.interval(), Some(Duration::from_millis(1500)));
         let (_dispatcher, queue) = crate::dispatch::queue(1, std::sync::Arc::default());
         let roster = Roster::new(queue);
-        notify.beat(&roster);
+        notify.heart.beat(std::slice::from_ref(&roster));
         assert_eq!(told(&socket), Vec::<String>::new());
         let record = roster.register(0);
         record.desk();
         record.reach(Stage::Serving);
-        notify.beat(&roster);
+        notify.heart.beat(std::slice::from_ref(&roster));
         assert_eq!(told(&socket), ["WATCHDOG=1"]);
     }
 
@@ -294,14 +330,14 @@ mod tests {
         let interval = Duration::from_secs(20);
         let heartbeat = Some(Heartbeat { to: watchdog.local_addr().unwrap(), interval });
         let mut notify = Notify::new(&Manager { heartbeat, ..Manager::default() });
-        assert_eq!(notify.interval(), Some(interval));
+        assert_eq!(notify.heart.interval(), Some(interval));
         let (_dispatcher, queue) = crate::dispatch::queue(1, std::sync::Arc::default());
         let roster = Roster::new(queue);
-        notify.beat(&roster);
+        notify.heart.beat(std::slice::from_ref(&roster));
         let record = roster.register(0);
         record.desk();
         record.reach(Stage::Serving);
-        notify.beat(&roster);
+        notify.heart.beat(std::slice::from_ref(&roster));
         let mut buffer = [0; 100];
         let length = watchdog.recv(&mut buffer).unwrap();
         let text = std::str::from_utf8(&buffer[..length]).unwrap();

@@ -21,6 +21,7 @@ use pyo3::types::PyDict;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::application::{Either, Home};
+use crate::census::Pool;
 use crate::cli;
 use crate::config::{Address, AppForm, Config, Family, Isolation, LogOutput, Patching};
 use crate::interp::Truth;
@@ -143,6 +144,18 @@ fn forget_activation() -> PyResult<()> {
     })
 }
 
+/// Tells the application which pool its interpreters are, as it is imported: they have a copy of the environment of
+/// when they are made. Worker processes are told another one.
+fn tell_pool() {
+    let told = Python::attach(|py| {
+        let environ = py.import("os")?.getattr("environ")?;
+        environ.set_item("CHAUSSETTE_POOL", Pool::Interpreters.as_str())
+    });
+    if let Err(error) = told {
+        tracing::warn!("cannot set CHAUSSETTE_POOL: {error}");
+    }
+}
+
 /// What the server needs of the interpreter that it was started in.
 struct MainInterpreter {
     path: Vec<String>,
@@ -163,16 +176,21 @@ impl Workplace for MainInterpreter {
     fn loader(&self, config: &Config, plan: Plan, sources: Option<Sources>) -> Self::Loader {
         let mut argv = vec![config.argv0.clone()];
         argv.extend(config.arguments.iter().cloned());
+        let pool = config.process_pool.as_ref().map(|_| plan.pool);
+        if pool == Some(Pool::Interpreters) {
+            tell_pool();
+        }
         let settings = Settings {
             application: config.application.clone(),
             factory: Truth::from(config.form == AppForm::Factory),
             path: self.path(config),
             argv,
             home: plan.home,
+            pool,
             multithread: Truth::from(plan.crew.threads > 1),
             // Interpreters with their own GIL share no objects: to an application its siblings are what
             // other processes are, and PEP 3333's flag is how it learns that its memory is not the only one.
-            multiprocess: Truth::from(plan.home != Home::Main && plan.crew.slots > 1),
+            multiprocess: Truth::from(pool.is_some() || plan.home != Home::Main && plan.crew.slots > 1),
             patience: server::joining(config.life.graceful_timeout),
             sources,
             // With `main` one takes what there is.

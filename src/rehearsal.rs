@@ -65,7 +65,7 @@ impl<I: Invitation> Player<I> {
         let loader = Arc::clone(loader);
         Self::start(place, move |say, until| {
             let number = u64::try_from(place).unwrap_or(u64::MAX);
-            match loader.load(Identity { number, place }) {
+            match loader.load(Identity { number, place, generation: 0 }) {
                 Ok(Loaded { application, invitation, .. }) => hold(application, (say, Ok(invitation)), until),
                 Err(NotLoaded { error, .. }) => tell(say, Err(error)),
             }

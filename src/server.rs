@@ -7,35 +7,36 @@ mod asks;
 mod development;
 mod logs;
 mod plans;
+mod queues;
+mod start;
 
 use std::io::{self, Write as _};
-use std::num::NonZeroUsize;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use self::asks::{Asked, Asks};
-use self::development::{Development, Failed};
+use self::development::Development;
 use self::logs::Logs;
-use self::plans::{count, instead, plans, unfit};
-use crate::application::{Home, LoadError, Loader};
-use crate::bell::Bell;
-use crate::census::{Commands, Roster};
+use self::plans::{LineUp, count};
+use self::queues::Queues;
+use self::start::{home, start};
+use crate::application::{Home, Loader};
+use crate::census::{Commands, Pool};
 use crate::cli::ExitStatus;
 use crate::config::Config;
-use crate::dispatch::{self, Dispatcher, WorkQueue};
 use crate::http::control::Control;
 use crate::http::{self, FrontEnd};
 use crate::listener::{Kept, Listener};
 use crate::logging;
 use crate::notify::Notify;
+use crate::pools::{Ending, Pools};
 use crate::reload::Sources;
 use crate::shutdown::{Ask, Drainer, Signals, drain};
-use crate::supervisor::{Crew, Ready, Replacement, Supervisor, Terms, Toll, Why};
-use crate::watch::{Stock, Watch};
+use crate::supervisor::{Crew, Ready, Toll, Why};
+use crate::watch::Watch;
 
 /// What is kept of `--graceful-timeout` for ending the interpreters after the last reply. 2 s: a Django
 /// interpreter ends in 0.1 s; its exit handlers may flush something.
@@ -80,9 +81,10 @@ pub enum Threading {
     Free,
 }
 
-/// One way to run the application.
+/// One way to run the application in a pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plan {
+    pub pool: Pool,
     pub home: Home,
     pub crew: Crew,
 }
@@ -130,18 +132,17 @@ pub fn run<W: Workplace>(config: &Config, workplace: &W) -> Stopped {
     for notice in &config.notices {
         tracing::warn!("{notice}");
     }
-    let plans = match plans(config, workplace.threading()) {
-        Ok(plans) => plans,
+    let line_ups = match plans::line_ups(config, workplace.threading()) {
+        Ok(line_ups) => line_ups,
         Err(message) => {
             logging::critical(message);
             return Stopped::orderly(ExitStatus::Usage);
         }
     };
-    let (dispatcher, queue) = dispatch::queue(config.workers.queue, Arc::new(Bell::default()));
-    match http::reactor(&dispatcher) {
+    let queues = Queues::new(config);
+    match http::reactor(queues.routes(config)) {
         Ok(reactor) => {
-            let server = (dispatcher, queue);
-            let stopped = reactor.block_on(live(config, workplace, &plans, (server, &logs)));
+            let stopped = reactor.block_on(live((config, workplace), &line_ups, &queues, &logs));
             // A thread that still reads a file for a client that is gone is not waited for.
             reactor.shutdown_background();
             stopped
@@ -154,11 +155,12 @@ pub fn run<W: Workplace>(config: &Config, workplace: &W) -> Stopped {
 }
 
 async fn live<W: Workplace>(
-    config: &Config,
-    workplace: &W,
-    plans: &[Plan],
-    ((dispatcher, queue), logs): ((Dispatcher, WorkQueue), &Logs),
+    here: (&Config, &W),
+    line_ups: &[LineUp],
+    queues: &Queues,
+    logs: &Logs,
 ) -> Stopped {
+    let (config, workplace) = here;
     let listeners = match adopt(config) {
         Ok(listeners) => listeners,
         Err(stopped) => return stopped,
@@ -171,30 +173,30 @@ async fn live<W: Workplace>(
         Ok(development) => development,
         Err(error) => return internal(error),
     };
-    let roster = Roster::new(queue.clone());
-    logs.observe(&roster);
+    // Each roster tells of all pools.
+    logs.observe(&queues.interpreters.roster);
     let (commands, orders) = Commands::channel();
-    let _asked = match control(config, &(roster.clone(), commands.clone())) {
+    let _asked = match control(config, queues, &commands) {
         Ok(opened) => opened,
         Err(stopped) => return stopped,
     };
     let (mut asks, mut kept) = (Asks::new(signals, orders), Vec::new());
     let addresses: Vec<_> = listeners.iter().map(Listener::describe).collect();
     let (drainer, drain) = drain();
-    let front_end = FrontEnd::new(listeners, dispatcher.clone(), config.limits, drain)
+    let front_end = FrontEnd::new(listeners, queues.routes(config), config.limits, drain)
         .behind(config.proxies.clone())
         .logging(logs.lines());
     let mut serving = std::pin::pin!(front_end.serve());
-    let (answers, here, joints) = (development.is_on(), (config, workplace), (&queue, &roster));
+    let answers = development.is_on();
     let started = tokio::select! {
-        started = development.start(async |sources| start(here, plans, joints, sources).await, &queue) => started,
+        started = development.start(async |sources| start(here, line_ups, queues, sources).await, queues) => started,
         failed = &mut serving, if answers => return internal(format_args!("the front end ended by itself: {failed:?}")),
         () = asks.stop_while_loading(&mut kept) => {
             tracing::info!("stopped while the application was being loaded");
             return Stopped::at_once(ExitStatus::Stopped);
         }
     };
-    let (mut supervisor, plan, ready) = match started {
+    let (mut pools, line_up, ready) = match started {
         Ok(started) => started,
         Err(stopped) => return development.end_of_start(stopped, serving, &drainer).await,
     };
@@ -203,25 +205,24 @@ async fn live<W: Workplace>(
     if let Err(stopped) = hooks {
         return stopped;
     }
-    announce(&addresses, plan, workplace.threading(), &ready);
-    development.follow(plan.home, commands);
+    announce((config, workplace.threading()), &addresses, &line_up, &ready);
+    development.follow(home(&line_up), commands);
 
-    let stock = stock(config, plan);
-    let watch = Watch::new(config.timeouts, stock, dispatcher, roster.clone(), supervisor.reports());
-    tokio::spawn(watch.run());
-    supervisor.tell_manager(Notify::new(&config.manager));
+    watch(config, (&line_up, queues), &pools);
+    pools.tell_manager(Notify::new(&config.manager));
     for command in kept {
-        asks::Asker::Log.hear(supervisor.obey(command));
+        asks::Asker::Log.hear(pools.obey(command));
     }
-    let minding = (&mut supervisor, &mut asks);
+    let minding = (&mut pools, &mut asks);
     let (why, deadline) = serve(serving, minding, &drainer, config.life.graceful_timeout).await;
 
-    let toll = tokio::select! {
-        toll = supervisor.drain(deadline) => toll,
-        () = asks.hurry() => supervisor.drain(Instant::now() + QUICK).await,
+    let endings = tokio::select! {
+        endings = pools.drain(deadline) => endings,
+        () = asks.hurry() => pools.drain(Instant::now() + QUICK).await,
     };
     let post = config.hooks.post.as_deref();
-    let hooked = if toll.stuck > 0 && plan.home == Home::Main {
+    let hooked = if home(&line_up) == Home::Main && endings.first().is_some_and(|first| first.toll.stuck > 0)
+    {
         // It may hold the GIL that the hook would wait for.
         post.inspect(|name| {
             tracing::warn!("hook {name} is not run: a thread is stuck in the main interpreter")
@@ -230,23 +231,24 @@ async fn live<W: Workplace>(
     } else {
         hook(config, workplace, post)
     };
-    let stopped = development.end(ended(why, toll, hooked));
+    let stopped = development.end(ended(why, &endings, hooked));
     // What a plan that was given up has left behind counts, too.
-    if roster.records().is_empty() { stopped } else { Stopped { leave: Leave::AtOnce, ..stopped } }
+    let nobody_is_left = queues.iter().all(|one| one.roster.records().is_empty());
+    if nobody_is_left { stopped } else { Stopped { leave: Leave::AtOnce, ..stopped } }
+}
+
+/// Watches the time that requests take, in each pool.
+fn watch<L: Loader>(config: &Config, (line_up, queues): (&[Plan], &Queues), pools: &Pools<L>) {
+    for ((plan, one), reports) in line_up.iter().zip(queues.iter()).zip(pools.reports()) {
+        let (dispatcher, roster) = (one.dispatcher.clone(), one.roster.clone());
+        let watch = Watch::new(config.timeouts, plans::stock(config, *plan), dispatcher, roster, reports);
+        tokio::spawn(watch.run());
+    }
 }
 
 fn internal(message: impl std::fmt::Display) -> Stopped {
     logging::critical(message);
     Stopped::orderly(ExitStatus::Internal)
-}
-
-/// What a stuck thread means here.
-fn stock(config: &Config, plan: Plan) -> Stock {
-    let Crew { slots, threads } = plan.crew;
-    let replaceable = plan.home != Home::Main;
-    let half = if replaceable { slots / 2 } else { threads / 2 };
-    let most_stuck = config.timeouts.most_stuck.map_or(half.max(1), NonZeroUsize::get);
-    Stock { threads, replaceable, most_stuck }
 }
 
 /// Opens every socket, or says which one cannot be had.
@@ -264,11 +266,13 @@ fn adopt(config: &Config) -> Result<Vec<Listener>, Stopped> {
     config.sockets.iter().enumerate().map(open).collect()
 }
 
-/// Opens the control socket and that of the probes, if there shall be such.
+/// Opens the control socket and that of the probes, if there shall be such. Each of the rosters tells of all pools.
 fn control(
     config: &Config,
-    overseen: &(Roster, Commands),
+    queues: &Queues,
+    commands: &Commands,
 ) -> Result<(Option<Control>, Option<Control>), Stopped> {
+    let overseen = (queues.interpreters.roster.clone(), commands.clone());
     let failed = |error| {
         logging::critical(error);
         Stopped::orderly(ExitStatus::Socket)
@@ -279,76 +283,32 @@ fn control(
     Ok((control, config.probes.as_ref().map(probes).transpose().map_err(failed)?))
 }
 
-/// Starts the workers by the first plan that the application's extensions allow.
-async fn start<W: Workplace>(
-    (config, workplace): (&Config, &W),
-    plans: &[Plan],
-    (queue, roster): (&WorkQueue, &Roster),
-    sources: Option<Sources>,
-) -> Result<(Supervisor<W::Loader>, Plan, Ready), Failed> {
-    let mut plans = plans.iter().copied().peekable();
-    while let Some(plan) = plans.next() {
-        let loader = workplace.loader(config, plan, sources.clone());
-        let mut supervisor = Supervisor::start(terms(config, plan), loader, queue.clone(), roster.clone())
-            .map_err(|error| {
-                let report = format!("cannot start the threads of {} interpreters: {error}", plan.crew.slots);
-                Failed { report, home: plan.home, stopped: Stopped::at_once(ExitStatus::Internal) }
-            })?;
-        let error = match supervisor.ready().await {
-            Ok(ready) => return Ok((supervisor, plan, ready)),
-            Err(error) => error,
-        };
-        let toll = supervisor.give_up(Instant::now() + config.life.graceful_timeout.min(ENDING)).await;
-        match (unfit(&error), plans.peek()) {
-            (Some(why), Some(next)) => tracing::warn!("{why}: {}", instead(*next)),
-            _ => return Err(not_loaded((config, plan), &error, toll)),
-        }
-    }
-    let report = "there is no way to run the application".to_owned();
-    Err(Failed { report, home: Home::OwnGil, stopped: Stopped::orderly(ExitStatus::Internal) })
-}
-
-fn not_loaded((config, plan): (&Config, Plan), error: &LoadError, toll: Toll) -> Failed {
-    let report = format!("cannot load application {}:{}", config.application, error.told());
-    let leave = if toll.abandoned + toll.stuck > 0 { Leave::AtOnce } else { Leave::Orderly };
-    Failed { report, home: plan.home, stopped: Stopped { leave, ..Stopped::orderly(ExitStatus::Load) } }
-}
-
-fn terms(config: &Config, plan: Plan) -> Terms {
-    let stock = stock(config, plan);
-    Terms {
-        crew: plan.crew,
-        bounds: config.workers.bounds,
-        lives: config.lives.clone(),
-        replacement: if stock.replaceable { Replacement::Possible } else { Replacement::Impossible },
-        graceful: config.life.graceful_timeout,
-        most_stuck: stock.most_stuck,
-    }
-}
-
 /// The three lines of Chaussette 1.3, then readiness.
-fn announce(addresses: &[String], plan: Plan, threading: Threading, ready: &Ready) {
+fn announce(
+    (config, threading): (&Config, Threading),
+    addresses: &[String],
+    line_up: &[Plan],
+    ready: &Ready,
+) {
     tracing::info!("Application is {}", ready.name);
     for address in addresses {
         tracing::info!("Serving on {address}");
     }
-    let Crew { slots, threads } = plan.crew;
-    let noun = match (plan.home, threading) {
-        (Home::OwnGil, _) => "own-GIL interpreter",
-        (Home::Process, _) => "worker process",
-        (Home::Main, Threading::Gil) => "main interpreter",
-        (Home::Main, Threading::Free) => "free-threaded interpreter",
-    };
-    tracing::info!("Using {} x {} as a backend", count(slots, noun), count(threads, "thread"));
-    let workers = count(slots, "interpreter");
-    tracing::info!("ready: {workers} in {:.3} s", ready.took.as_secs_f64());
+    let mut workers = Vec::new();
+    for plan in line_up {
+        let Crew { slots, threads } = plan.crew;
+        let (noun, paths) = (plans::noun(*plan, threading), plans::paths(config, *plan));
+        tracing::info!("Using {} x {} as a backend{paths}", count(slots, noun), count(threads, "thread"));
+        workers.push(plans::kind(*plan).count(slots));
+    }
+    tracing::info!("ready: {} in {:.3} s", workers.join(" and "), ready.took.as_secs_f64());
 }
 
 /// Serves until the process must end, then until the last reply is out or the time is up. Returns why, and when
 /// the interpreters must have ended.
 async fn serve<L: Loader>(
     mut serving: Pin<&mut impl Future<Output = io::Result<()>>>,
-    (supervisor, asks): (&mut Supervisor<L>, &mut Asks),
+    (pools, asks): (&mut Pools<L>, &mut Asks),
     drainer: &Drainer,
     graceful: Duration,
 ) -> (Why, Instant) {
@@ -357,10 +317,10 @@ async fn serve<L: Loader>(
             tracing::error!("the front end ended by itself: {failed:?}");
             return (Why::Told, Instant::now() + QUICK);
         }
-        end = mind(supervisor, asks) => end,
+        end = mind(pools, asks) => end,
     };
     asks.close();
-    supervisor.stop();
+    pools.stop();
     if ask == Ask::Graceful {
         tracing::info!("stopping: requests in flight have {} s", graceful.as_secs_f64());
         drainer.drain();
@@ -369,7 +329,7 @@ async fn serve<L: Loader>(
             _ = &mut serving => return (why, deadline),
             () = asks.hurry() => {}
             // It ends never, and releases what nobody is left to serve.
-            _ = supervisor.run() => {}
+            _ = pools.run() => {}
             () = tokio::time::sleep_until(deadline - (graceful - joining(graceful))) => {
                 tracing::warn!("requests are still in flight: their connections are closed");
                 drainer.quick();
@@ -385,15 +345,15 @@ async fn serve<L: Loader>(
 }
 
 /// Minds the interpreters, and obeys, until it is time to end.
-async fn mind<L: Loader>(supervisor: &mut Supervisor<L>, asks: &mut Asks) -> (Why, Ask) {
+async fn mind<L: Loader>(pools: &mut Pools<L>, asks: &mut Asks) -> (Why, Ask) {
     loop {
         let asked = tokio::select! {
-            why = supervisor.run() => return (why, Ask::Graceful),
+            why = pools.run() => return (why, Ask::Graceful),
             asked = asks.next() => asked,
         };
         match asked {
             Asked::Stop(ask) => return (Why::Told, ask),
-            Asked::Change(command, asker) => asker.hear(supervisor.obey(command)),
+            Asked::Change(command, asker) => asker.hear(pools.obey(command)),
         }
     }
 }
@@ -414,16 +374,20 @@ fn hook_failed(name: &str, message: &str) -> Stopped {
     Stopped::at_once(ExitStatus::Internal)
 }
 
-fn ended(why: Why, toll: Toll, hooked: Result<(), Stopped>) -> Stopped {
-    let Toll { ended, abandoned, stuck } = toll;
-    if stuck > 0 {
-        logging::critical(format_args!(
-            "stopped: {} still in the application's code",
-            count(stuck, "interpreter")
-        ));
+fn ended(why: Why, endings: &[Ending], hooked: Result<(), Stopped>) -> Stopped {
+    let counted = |number: fn(&Toll) -> usize| {
+        let count = |ending: &Ending| ending.kind.count(number(&ending.toll));
+        endings.iter().map(count).collect::<Vec<_>>().join(" and ")
+    };
+    let toll = endings.iter().map(|ending| ending.toll).fold(Toll::default(), Toll::and);
+    if toll.stuck > 0 {
+        let stuck = endings.iter().filter(|ending| ending.toll.stuck > 0);
+        let stuck =
+            stuck.map(|ending| ending.kind.count(ending.toll.stuck)).collect::<Vec<_>>().join(" and ");
+        logging::critical(format_args!("stopped: {stuck} still in the application's code"));
         return Stopped::at_once(ExitStatus::Stuck);
     }
-    tracing::info!("stopped: {} ended", count(ended, "interpreter"));
+    tracing::info!("stopped: {} ended", counted(|toll| toll.ended));
     let status = match why {
         Why::Told => ExitStatus::Stopped,
         Why::Exhausted => ExitStatus::Failing,
@@ -432,7 +396,7 @@ fn ended(why: Why, toll: Toll, hooked: Result<(), Stopped>) -> Stopped {
     };
     match hooked {
         Err(stopped) => stopped,
-        Ok(()) if abandoned > 0 => Stopped::at_once(status),
+        Ok(()) if toll.abandoned > 0 => Stopped::at_once(status),
         Ok(()) => Stopped::orderly(status),
     }
 }

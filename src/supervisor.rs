@@ -1,4 +1,4 @@
-//! N interpreters: started, watched, replaced, drained. Knows neither HTTP nor Python.
+//! N interpreters of one pool: started, watched, replaced, drained. Knows neither HTTP nor Python.
 //!
 //! Owns the interpreters' lives through their handles and reports, and decides how many there are. Each wait has a
 //! deadline; what has not ended by then is counted and left to the end of the process. What to do next is decided
@@ -27,10 +27,9 @@ use self::life::{Life, Phase};
 use self::plan::{Aim, Step};
 use self::reload::Reload;
 use crate::application::{Ended, Killed, LoadError, Loader};
-use crate::census::{Reason, Roster};
+use crate::census::{Kind, Pool, Reason, Roster};
 use crate::config::{Bounds, Lives};
 use crate::dispatch::WorkQueue;
-use crate::notify::Notify;
 use crate::worker::{self, Handle, Report, WarmUp};
 
 /// How many interpreters there are, and on how many threads each serves.
@@ -40,9 +39,10 @@ pub struct Crew {
     pub threads: usize,
 }
 
-/// What holds for all interpreters of a run.
+/// What holds for all interpreters of a pool.
 #[derive(Debug, Clone)]
 pub struct Terms {
+    pub kind: Kind,
     pub crew: Crew,
     pub bounds: Bounds,
     pub lives: Lives,
@@ -69,6 +69,18 @@ pub struct Toll {
     pub abandoned: usize,
     /// Still in the application's code when the time was up.
     pub stuck: usize,
+}
+
+impl Toll {
+    /// Of both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            ended: self.ended + other.ended,
+            abandoned: self.abandoned + other.abandoned,
+            stuck: self.stuck + other.stuck,
+        }
+    }
 }
 
 /// As many serve as are wanted.
@@ -118,9 +130,6 @@ struct State {
     /// What the last load that failed said.
     complaint: Option<String>,
     growth: Growth,
-    /// Who manages the process, once it is ready; and when it must have a sign of life.
-    manager: Option<Notify>,
-    beat: Option<Instant>,
     course: Course,
     /// Threads are stuck in whose place none can serve.
     exhausted: bool,
@@ -147,8 +156,6 @@ impl<L: Loader> Supervisor<L> {
             back_off: BackOff::default(),
             complaint: None,
             growth: Growth::since_now(None),
-            manager: None,
-            beat: None,
             course: Course::Running,
             exhausted: false,
             ended: 0,
@@ -160,6 +167,23 @@ impl<L: Loader> Supervisor<L> {
         }
         all.tell();
         Ok(all)
+    }
+
+    /// The pool that it minds.
+    pub fn pool(&self) -> Pool {
+        self.roster.pool()
+    }
+
+    pub fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    pub fn can_replace(&self) -> bool {
+        self.terms.replacement == Replacement::Possible
+    }
+
+    pub fn kind(&self) -> Kind {
+        self.terms.kind
     }
 
     /// Where to report what happens to an interpreter.
@@ -199,13 +223,6 @@ impl<L: Loader> Supervisor<L> {
         Ok(Ready { name: name.unwrap_or_default(), took: began.elapsed() })
     }
 
-    /// Tells the manager from now on.
-    pub fn tell_manager(&mut self, manager: Notify) {
-        self.state.beat = manager.interval().map(|_| Instant::now());
-        self.state.manager = Some(manager);
-        self.tell();
-    }
-
     /// Keeps as many serving as are wanted, until the process must end. Cancel-safe: what has happened is kept.
     /// Once [`Supervisor::stop`] was called it ends never.
     pub async fn run(&mut self) -> Why {
@@ -223,7 +240,6 @@ impl<L: Loader> Supervisor<L> {
 
     /// Does all that can be done now.
     fn turn(&mut self, now: Instant) -> Option<Why> {
-        self.beat(now);
         match self.state.course {
             Course::Stopping => {
                 self.release();
@@ -239,16 +255,6 @@ impl<L: Loader> Supervisor<L> {
         self.take_steps(now);
         self.tell();
         self.verdict(now)
-    }
-
-    /// A sign of life to the manager, when it is time.
-    fn beat(&mut self, now: Instant) {
-        if let Some(manager) = &mut self.state.manager
-            && self.state.beat.is_some_and(|beat| beat <= now)
-        {
-            manager.beat(&self.roster);
-            self.state.beat = manager.interval().map(|interval| now + interval);
-        }
     }
 
     fn take_steps(&mut self, now: Instant) {
@@ -366,20 +372,15 @@ impl<L: Loader> Supervisor<L> {
     fn alarm(&self) -> Option<Instant> {
         let now = Instant::now();
         if self.state.course == Course::Stopping {
-            return self.state.beat;
+            return None;
         }
         let reload = self.state.reload.as_ref().and_then(|reload| reload.patience_ends(self.terms.graceful));
         let lives = self.lives.iter().filter_map(Life::deadline);
-        lives
-            .chain(reload)
-            .chain(self.state.back_off.until(now))
-            .chain(self.state.growth.look_at())
-            .chain(self.state.beat)
-            .min()
+        lives.chain(reload).chain(self.state.back_off.until(now)).chain(self.state.growth.look_at()).min()
     }
 
-    /// Tells the census, and the manager.
-    fn tell(&mut self) {
+    /// Tells the census.
+    fn tell(&self) {
         let (state, bounds) = (&self.state, self.terms.bounds);
         self.roster.tell(|whole| {
             whole.wanted = state.wanted;
@@ -393,9 +394,6 @@ impl<L: Loader> Supervisor<L> {
             }
             whole.stopping = state.course != Course::Running;
         });
-        if let Some(manager) = &mut self.state.manager {
-            manager.tell(&self.roster.snapshot());
-        }
     }
 }
 

@@ -9,7 +9,7 @@ use chaussette::cli::{ExitStatus, Form, Outcome, Question, main, parse};
 use chaussette::config::{
     Access, AccessFormat, AccessOutput, Address, AppForm, Backend, Bounds, Config, ControlAddress, Family,
     ForwardedHeader, ForwardedHeaders, Given, Heartbeat, Hooks, Isolation, Life, Limits, Lives, LogLevel,
-    LogOutput, Logs, Manager, Patching, Preload, Proxies, ProxyProtocol, Reload, Report, Statsd,
+    LogOutput, Logs, Manager, Patching, Preload, ProcessPool, Proxies, ProxyProtocol, Reload, Report, Statsd,
     StatsdAddress, Timeouts, Trusted, Unbelieved, Workers,
 };
 
@@ -76,6 +76,7 @@ fn no_words_give_the_defaults() {
             queue: Some(Duration::from_secs(60)),
             most_stuck: None,
         },
+        process_pool: None,
         life: Life { graceful_timeout: Duration::from_secs(25) },
         lives: Lives::default(),
         limits: Limits {
@@ -111,7 +112,7 @@ fn no_words_give_the_defaults() {
 
 #[test]
 fn each_option_sets_its_setting() {
-    let words = "--host ::1 --port 0 --backlog 5 --interpreters 3 --threads 4 --isolation own-gil --factory \
+    let words = "--host ::1 --port 0 --backlog 5 --interpreters 3 --threads 4 --isolation own-gil --factory --process-for /report --process-for /a%20b/ --processes 2 \
         --queue 7 --graceful-timeout 0.5 --timeout 30 --timeout-grace 0.5 --queue-timeout 0 --max-stuck 3 --min-interpreters 2 --max-interpreters 5 --max-requests 100 \
         --max-requests-jitter 7 --max-lifetime 3600 --spare --warmup http://example.org/health --max-growth 256 --max-body 0 --max-header-size 8192 --max-headers 9 \
         --header-timeout 1 --body-timeout 2 --min-rate 0 --keep-alive 0 --drain-idle 5 --forwarded-allow-ips 10.1.2.3/8,unix \
@@ -141,6 +142,11 @@ fn each_option_sets_its_setting() {
             queue: None,
             most_stuck: NonZeroUsize::new(3),
         },
+        process_pool: Some(ProcessPool {
+            prefixes: vec!["/report".parse().unwrap(), "/a%20b/".parse().unwrap()],
+            processes: NonZeroUsize::new(2).unwrap(),
+            bounds: Bounds { least: NonZeroUsize::MIN, most: NonZeroUsize::new(4).unwrap() },
+        }),
         life: Life { graceful_timeout: Duration::from_millis(500) },
         lives: Lives {
             max_requests: NonZeroU64::new(100),
@@ -350,6 +356,37 @@ fn a_mistake_is_told_in_one_line_with_option_value_and_cure() {
         ("--nope", "--nope: unknown option: see chaussette --help".to_owned()),
         ("--por 3", "--por: unknown option: did you mean --port?".to_owned()),
         ("-x", "-x: unknown option: see chaussette --help".to_owned()),
+        (
+            "--process-for report",
+            "--process-for report: not a path: begin with a slash, as in /report".to_owned(),
+        ),
+        (
+            "--process-for=",
+            "--process-for '': empty: write the beginning of a path, /report".to_owned(),
+        ),
+        (
+            "--process-for /report?x",
+            "--process-for /report?x: a path has no query and no fragment: leave out what begins with ? or #".to_owned(),
+        ),
+        (
+            "--process-for /",
+            "--process-for /: every path lies under it: use --isolation process instead".to_owned(),
+        ),
+        (
+            "--process-for /report --isolation process",
+            "--process-for /report: with --isolation process every request goes to a process: leave one of them out"
+                .to_owned(),
+        ),
+        (
+            "--processes 2",
+            "--processes 2: goes with --process-for only: with --isolation process it is --interpreters that says \
+             how many"
+                .to_owned(),
+        ),
+        (
+            "--process-for /report --processes 0",
+            "--processes 0: not a number of processes: use 1 to 1024".to_owned(),
+        ),
         ("--port", "--port: needs a value".to_owned()),
         ("--port 65536", "--port 65536: not a TCP port: use 0 to 65535, 0 for any free one".to_owned()),
         ("--port -1", "--port -1: not a TCP port: use 0 to 65535, 0 for any free one".to_owned()),
@@ -538,6 +575,12 @@ fn a_mistake_is_told_in_one_line_with_option_value_and_cure() {
     for (words, expected) in table {
         assert_eq!(mistake(argv(words), &|_| None), format!("chaussette: error: {expected}"), "{words}");
     }
+}
+
+#[test]
+fn there_are_as_many_processes_as_interpreters_unless_told_otherwise() {
+    let pool = config("--interpreters 3 --process-for /report").process_pool.unwrap();
+    assert_eq!((pool.processes.get(), pool.bounds.most.get()), (3, 6));
 }
 
 #[test]

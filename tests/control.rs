@@ -12,7 +12,7 @@ use chaussette::census::metrics::metrics;
 use chaussette::census::status::Status;
 use chaussette::census::table::table;
 use chaussette::census::{
-    Census, Command, Current, Interpreter, Outcome, Queue, Reason, Reload, Stage, Totals,
+    Census, Command, Current, Interpreter, Outcome, Part, Pool, Queue, Reason, Reload, Stage, Totals,
 };
 use chaussette::config::{Address, ControlAddress};
 use chaussette::http::control::{BACKLOG, Clients, Control, Overseen, client};
@@ -79,7 +79,25 @@ fn eventful() -> Census {
             in_python: Duration::from_secs(20),
         },
         stopping: false,
+        parts: Vec::new(),
     }
+}
+
+/// Of two pools, of which the second is at rest.
+fn of_two_pools() -> Census {
+    let process = Census {
+        wanted: 3,
+        least: 1,
+        most: 6,
+        generation: 1,
+        queue: Queue { waiting: 0, capacity: 1024, oldest: Duration::ZERO },
+        interpreters: vec![interpreter(8, Stage::Serving)],
+        ..Census::default()
+    };
+    Census::of_parts(vec![
+        Part { pool: Pool::Interpreters, census: eventful() },
+        Part { pool: Pool::Process, census: process },
+    ])
 }
 
 /// What a test says of the process, and what the process was told.
@@ -98,7 +116,7 @@ impl Overseen for Scripted {
         self.told.send(command).unwrap();
         match command {
             Command::Reload => Outcome::Accepted("one \"at\" a time".to_owned()),
-            Command::Scale(2) => Outcome::Unchanged("already so".to_owned()),
+            Command::Scale(Pool::Interpreters, 2) => Outcome::Unchanged("already so".to_owned()),
             Command::Stop => std::future::pending().await,
             _ => Outcome::Refused("not here".to_owned()),
         }
@@ -455,8 +473,9 @@ fn commands_reach_the_supervisor_and_its_answer_comes_back() {
     let site = Site::tcp();
     let table = [
         ("/reload", Command::Reload, 202, "accepted", "one \"at\" a time"),
-        ("/interpreters?n=2", Command::Scale(2), 200, "unchanged", "already so"),
-        ("/interpreters?n=1024", Command::Scale(1024), 409, "refused", "not here"),
+        ("/interpreters?n=2", Command::Scale(Pool::Interpreters, 2), 200, "unchanged", "already so"),
+        ("/interpreters?n=1024", Command::Scale(Pool::Interpreters, 1024), 409, "refused", "not here"),
+        ("/processes?n=3", Command::Scale(Pool::Process, 3), 409, "refused", "not here"),
         ("/stop", Command::Stop, 503, "unanswered", "the supervisor has not answered within 5 s"),
     ];
     for (target, command, status, outcome, message) in table {
@@ -700,6 +719,65 @@ fn the_table_of_a_start_and_of_a_failed_reload_say_so() {
         text.contains("reload: FAILED 2 h 0 min ago, the old code serves: SyntaxError\\nin x\n"),
         "{text}"
     );
+}
+
+#[test]
+fn two_pools_are_told_together_and_each_by_itself() {
+    let status = serde_json::to_value(Status::new(&of_two_pools(), None)).unwrap();
+    assert_eq!((&status["interpreters_wanted"], &status["interpreters_max"]), (&json!(5), &json!(10)));
+    assert_eq!(status["queue"], json!({ "waiting": 3, "capacity": 2048, "oldest_seconds": 1.5 }));
+    assert_eq!(status["totals"]["requests"], 1000);
+    let names: Vec<_> = status["interpreters"].as_array().unwrap().iter().map(|one| &one["pool"]).collect();
+    assert_eq!(names, ["interpreters", "interpreters", "process"]);
+    let process = &status["pools"][1];
+    assert_eq!(
+        (&process["name"], &process["wanted"], &process["max"]),
+        (&json!("process"), &json!(3), &json!(6))
+    );
+    assert_eq!((&process["reload"]["state"], &process["totals"]["requests"]), (&json!("never"), &json!(0)));
+    assert_eq!(status["pools"][0]["reload"]["state"], "done");
+}
+
+#[test]
+fn metrics_of_two_pools_have_a_label() {
+    let page = metrics(&of_two_pools(), None);
+    for line in [
+        "chaussette_interpreters{pool=\"process\",stage=\"serving\"} 1",
+        "chaussette_interpreters{pool=\"interpreters\",stage=\"stuck\"} 1",
+        "chaussette_interpreters_replaced_total{pool=\"interpreters\",reason=\"reload\"} 8",
+        "chaussette_requests_total{pool=\"interpreters\"} 1000",
+        "chaussette_requests_total{pool=\"process\"} 0",
+        "chaussette_queue_requests{pool=\"interpreters\"} 3",
+        "chaussette_ready 1",
+    ] {
+        assert!(page.lines().any(|one| one == line), "{line} is not in\n{page}");
+    }
+}
+
+#[test]
+fn the_table_of_two_pools_has_a_block_a_pool() {
+    let text = table(&Status::new(&of_two_pools(), None));
+    let said = "
+pool process
+processes: 3 wanted (1 to 6), 1 serving
+queue: 0 of 1024 waiting
+requests: 0 finished";
+    assert!(text.contains(said), "{text}");
+    assert!(
+        text.contains("\npool interpreters\ninterpreters: 2 wanted (1 to 4), 1 serving, 1 stuck\n"),
+        "{text}"
+    );
+    assert!(text.contains("BUSY  POOL "), "{text}");
+}
+
+#[test]
+fn it_is_not_ready_while_a_pool_has_nobody_who_serves() {
+    let site = Site::tcp();
+    let mut parts = of_two_pools().parts;
+    parts[1].census.interpreters.clear();
+    *site.census.lock().unwrap() = Census::of_parts(parts);
+    assert_eq!(site.get("/readyz").body, "no process of --process-for serves\n");
+    assert_eq!(site.get("/status").json()["ready"], false);
 }
 
 #[test]

@@ -58,6 +58,7 @@ fn settings(mut path: Vec<String>, directory: &std::path::Path) -> Settings {
         argv: vec!["test".to_owned()],
         home: Home::OwnGil,
         unlocked: Truth::False,
+        pool: None,
         multithread: Truth::True,
         multiprocess: Truth::True,
         patience: std::time::Duration::from_secs(2),

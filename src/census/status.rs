@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::resident::{resident_of, share_of};
-use super::{Census, Current, Interpreter, Queue, Reason, Reload, Stage, Totals};
+use super::{Census, Current, Interpreter, Part, Queue, Reason, Reload, Stage, Totals};
 use crate::config::VERSION;
 
 /// Characters of a request's target that are told. A client may send 64 KiB of it; who looks for a stuck request
@@ -34,7 +34,23 @@ pub struct Status {
     pub queue: QueueStatus,
     pub replaced: BTreeMap<String, u64>,
     pub totals: TotalsStatus,
+    /// Where there are several: what is above is of all, this of each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pools: Vec<PoolStatus>,
     pub interpreters: Vec<InterpreterStatus>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PoolStatus {
+    pub name: String,
+    pub wanted: usize,
+    pub min: usize,
+    pub max: usize,
+    pub generation: u64,
+    pub reload: ReloadStatus,
+    pub queue: QueueStatus,
+    pub replaced: BTreeMap<String, u64>,
+    pub totals: TotalsStatus,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -69,6 +85,9 @@ pub struct TotalsStatus {
 pub struct InterpreterStatus {
     pub number: u64,
     pub slot: usize,
+    /// Where there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
     pub stage: String,
     pub generation: u64,
     /// Where it is a process of its own: its number, and what it has.
@@ -109,10 +128,10 @@ pub struct CurrentStatus {
 }
 
 impl Census {
-    /// Whether requests that come now are served.
+    /// Whether requests that come now are served: those of every pool.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        !self.stopping && self.count(Stage::Serving) > 0
+        !self.stopping && self.pools().all(|(_, pool)| pool.count(Stage::Serving) > 0)
     }
 
     /// Whether every thread that serves has been at its request for longer than `patience`. False where none serves:
@@ -137,7 +156,11 @@ impl Status {
     /// The census of this process, which has `rss` bytes in memory.
     #[must_use]
     pub fn new(census: &Census, rss: Option<u64>) -> Self {
-        let replaced = Reason::ALL.iter().zip(census.replaced);
+        let mut interpreters: Vec<_> = census.interpreters.iter().map(InterpreterStatus::from).collect();
+        for one in &mut interpreters {
+            let has = |part: &&Part| part.census.interpreters.iter().any(|known| known.number == one.number);
+            one.pool = census.parts.iter().find(has).map(|part| part.pool.as_str().to_owned());
+        }
         Self {
             version: VERSION.to_owned(),
             pid: std::process::id(),
@@ -151,9 +174,31 @@ impl Status {
             generation: census.generation,
             reload: ReloadStatus::from(&census.reload),
             queue: QueueStatus::from(&census.queue),
-            replaced: replaced.map(|(reason, count)| (reason.as_str().to_owned(), count)).collect(),
+            replaced: replaced(census),
             totals: TotalsStatus::from(&census.totals),
-            interpreters: census.interpreters.iter().map(InterpreterStatus::from).collect(),
+            pools: census.parts.iter().map(PoolStatus::from).collect(),
+            interpreters,
+        }
+    }
+}
+
+fn replaced(census: &Census) -> BTreeMap<String, u64> {
+    let counts = Reason::ALL.iter().zip(census.replaced);
+    counts.map(|(reason, count)| (reason.as_str().to_owned(), count)).collect()
+}
+
+impl From<&Part> for PoolStatus {
+    fn from(Part { pool, census }: &Part) -> Self {
+        Self {
+            name: pool.as_str().to_owned(),
+            wanted: census.wanted,
+            min: census.least,
+            max: census.most,
+            generation: census.generation,
+            reload: ReloadStatus::from(&census.reload),
+            queue: QueueStatus::from(&census.queue),
+            replaced: replaced(census),
+            totals: TotalsStatus::from(&census.totals),
         }
     }
 }
@@ -197,6 +242,7 @@ impl From<&Interpreter> for InterpreterStatus {
         Self {
             number: interpreter.number,
             slot: interpreter.place,
+            pool: None,
             stage: interpreter.stage.as_str().to_owned(),
             generation: interpreter.generation,
             process: interpreter.process.map(ProcessStatus::of),

@@ -2,9 +2,14 @@
 //!
 //! What clients sent is shown with its control characters escaped: a terminal obeys them.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::status::{CurrentStatus, InterpreterStatus, ProcessStatus, ReloadStatus, Status};
+use super::Pool;
+use super::status::{
+    CurrentStatus, InterpreterStatus, PoolStatus, ProcessStatus, QueueStatus, ReloadStatus, Status,
+    TotalsStatus,
+};
 
 /// Characters of a request's target in a row: what leaves room for the rest on a wide terminal.
 const TARGET: usize = 80;
@@ -12,8 +17,23 @@ const TARGET: usize = 80;
 const HEADINGS: [&str; 9] =
     ["NUMBER", "SLOT", "STAGE", "GENERATION", "AGE", "LOADED IN", "REQUESTS", "GIL WAIT", "BUSY"];
 
+/// And where there are several pools.
+const POOL: &str = "POOL";
+
 /// And where interpreters are processes: its number, and its share of the memory.
 const OF_PROCESSES: [&str; 2] = ["PROCESS", "PSS"];
+
+/// What is told of a pool, or of the only one.
+struct Block<'a> {
+    /// None: there is no other.
+    pool: Option<&'a str>,
+    wanted: usize,
+    limits: (usize, usize),
+    queue: &'a QueueStatus,
+    totals: &'a TotalsStatus,
+    replaced: &'a BTreeMap<String, u64>,
+    reload: &'a ReloadStatus,
+}
 
 /// The whole text, which ends with a newline.
 #[must_use]
@@ -22,6 +42,12 @@ pub fn table(status: &Status) -> String {
     text.push('\n');
     let mut headings: Vec<_> = HEADINGS.iter().map(|heading| (*heading).to_owned()).collect();
     let mut rows: Vec<_> = status.interpreters.iter().map(cells).collect();
+    if !status.pools.is_empty() {
+        headings.push(POOL.to_owned());
+        for (row, interpreter) in rows.iter_mut().zip(&status.interpreters) {
+            row.push(printable(interpreter.pool.as_deref().unwrap_or_default()));
+        }
+    }
     if status.interpreters.iter().any(|interpreter| interpreter.process.is_some()) {
         headings.extend(OF_PROCESSES.map(str::to_owned));
         for (row, interpreter) in rows.iter_mut().zip(&status.interpreters) {
@@ -68,8 +94,45 @@ fn summary(status: &Status) -> String {
         status.pid,
         time(status.uptime_seconds)
     );
-    let _ = writeln!(text, "interpreters: {}", interpreters(status));
-    let (queue, totals) = (&status.queue, &status.totals);
+    for block in blocks(status) {
+        if let Some(pool) = block.pool {
+            let _ = writeln!(text, "\npool {}", printable(pool));
+        }
+        text += &told(&block, status);
+    }
+    text
+}
+
+fn blocks<'a>(status: &'a Status) -> Vec<Block<'a>> {
+    if status.pools.is_empty() {
+        return vec![Block {
+            pool: None,
+            wanted: status.interpreters_wanted,
+            limits: (status.interpreters_min, status.interpreters_max),
+            queue: &status.queue,
+            totals: &status.totals,
+            replaced: &status.replaced,
+            reload: &status.reload,
+        }];
+    }
+    let block = |pool: &'a PoolStatus| Block {
+        pool: Some(&pool.name),
+        wanted: pool.wanted,
+        limits: (pool.min, pool.max),
+        queue: &pool.queue,
+        totals: &pool.totals,
+        replaced: &pool.replaced,
+        reload: &pool.reload,
+    };
+    status.pools.iter().map(block).collect()
+}
+
+fn told(block: &Block<'_>, status: &Status) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let noun = if block.pool == Some(Pool::Process.as_str()) { "processes" } else { "interpreters" };
+    let _ = writeln!(text, "{noun}: {}", interpreters(block, status));
+    let (queue, totals) = (block.queue, block.totals);
     let oldest = match queue.waiting {
         0 => String::new(),
         _ => format!(", the oldest for {}", time(queue.oldest_seconds)),
@@ -87,28 +150,28 @@ fn summary(status: &Status) -> String {
         let _ = writeln!(text, "on average: {queued} in the queue, {python} in Python");
     }
     let replaced: Vec<_> =
-        status.replaced.iter().filter(|(_, n)| **n > 0).map(|(why, n)| format!("{n} {why}")).collect();
+        block.replaced.iter().filter(|(_, n)| **n > 0).map(|(why, n)| format!("{n} {why}")).collect();
     if !replaced.is_empty() {
         let _ = writeln!(text, "replaced: {}", replaced.join(", "));
     }
-    let _ = writeln!(text, "reload: {}", reload(&status.reload));
+    let _ = writeln!(text, "reload: {}", reload(block.reload));
     text
 }
 
 /// How many are wanted, and how many there are in each stage, in the order of their first.
-fn interpreters(status: &Status) -> String {
+fn interpreters(block: &Block<'_>, status: &Status) -> String {
     let mut stages: Vec<(&str, usize)> = Vec::new();
-    for interpreter in &status.interpreters {
+    for interpreter in status.interpreters.iter().filter(|one| one.pool.as_deref() == block.pool) {
         match stages.iter_mut().find(|(stage, _)| *stage == interpreter.stage) {
             Some((_, count)) => *count += 1,
             None => stages.push((&interpreter.stage, 1)),
         }
     }
-    let (least, most) = (status.interpreters_min, status.interpreters_max);
+    let (least, most) = block.limits;
     let limits = if least == most { String::new() } else { format!(" ({least} to {most})") };
     let there: String =
         stages.iter().map(|(stage, count)| format!(", {count} {}", printable(stage))).collect();
-    format!("{} wanted{limits}{there}", status.interpreters_wanted)
+    format!("{} wanted{limits}{there}", block.wanted)
 }
 
 fn reload(reload: &ReloadStatus) -> String {

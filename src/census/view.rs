@@ -2,6 +2,58 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+/// Workers that share one queue: which of the process's pools.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub enum Pool {
+    /// The one that every process has, wherever `--isolation` puts it.
+    #[default]
+    Interpreters,
+    /// The worker processes of `--process-for`.
+    Process,
+}
+
+impl Pool {
+    /// The word for JSON, metrics and CHAUSSETTE_POOL.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Interpreters => "interpreters",
+            Self::Process => "process",
+        }
+    }
+}
+
+/// What a pool is made of, in the words of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Kind {
+    #[default]
+    Interpreter,
+    /// A worker process.
+    Process,
+}
+
+impl Kind {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Interpreter => "interpreter",
+            Self::Process => "process",
+        }
+    }
+
+    /// So many of them.
+    #[must_use]
+    pub fn count(self, number: usize) -> String {
+        match (self, number) {
+            (_, 1) => format!("1 {}", self.as_str()),
+            (Self::Interpreter, _) => format!("{number} interpreters"),
+            (Self::Process, _) => format!("{number} processes"),
+        }
+    }
+}
+
 /// Where an interpreter is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
@@ -107,6 +159,73 @@ pub struct Census {
     pub totals: Totals,
     /// Whether the process takes no more requests.
     pub stopping: bool,
+    /// The same of each pool, where there are several.
+    pub parts: Vec<Part>,
+}
+
+/// A pool's part of a census, which is a census by itself.
+#[derive(Debug, Clone, Default)]
+pub struct Part {
+    pub pool: Pool,
+    pub census: Census,
+}
+
+impl Census {
+    /// One of all, whose parts are these. What is counted is added up; of reloads the one that matters most is told.
+    #[must_use]
+    pub fn of_parts(parts: Vec<Part>) -> Self {
+        let mut whole = Self::default();
+        for Part { census, .. } in &parts {
+            whole.uptime = whole.uptime.max(census.uptime);
+            whole.wanted += census.wanted;
+            whole.least += census.least;
+            whole.most += census.most;
+            whole.generation = whole.generation.max(census.generation);
+            whole.reload = whole.reload.or(&census.reload);
+            whole.queue.waiting += census.queue.waiting;
+            whole.queue.capacity += census.queue.capacity;
+            whole.queue.oldest = whole.queue.oldest.max(census.queue.oldest);
+            whole.interpreters.extend(census.interpreters.iter().cloned());
+            whole.replaced.iter_mut().zip(census.replaced).for_each(|(all, one)| *all += one);
+            whole.totals.add(&census.totals);
+            whole.stopping |= census.stopping;
+        }
+        whole.interpreters.sort_by_key(|one| one.number);
+        whole.parts = parts;
+        whole
+    }
+
+    /// The pools, each with its name; without one where there is one only.
+    pub fn pools(&self) -> impl Iterator<Item = (Option<Pool>, &Self)> {
+        let one = self.parts.is_empty().then_some((None, self));
+        one.into_iter().chain(self.parts.iter().map(|part| (Some(part.pool), &part.census)))
+    }
+}
+
+impl Reload {
+    /// What is told of two: the one under way, or else that which failed.
+    fn or(&self, other: &Self) -> Self {
+        let weight = |reload: &Self| match reload {
+            Self::Never => 0,
+            Self::Done { .. } => 1,
+            Self::Failed { .. } => 2,
+            Self::Running { .. } => 3,
+        };
+        if weight(other) > weight(self) { other.clone() } else { self.clone() }
+    }
+}
+
+impl Totals {
+    fn add(&mut self, other: &Self) {
+        self.served += other.served;
+        self.timeouts += other.timeouts;
+        self.queue_timeouts += other.queue_timeouts;
+        self.refused += other.refused;
+        self.stuck += other.stuck;
+        self.recovered += other.recovered;
+        self.queued += other.queued;
+        self.in_python += other.in_python;
+    }
 }
 
 /// The queue before the interpreters.

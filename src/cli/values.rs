@@ -123,6 +123,10 @@ pub(super) fn threads(text: &str) -> Result<NonZeroUsize, String> {
     whole(text, 1, MOST_WORKERS, "a number of threads")
 }
 
+pub(super) fn processes(text: &str) -> Result<NonZeroUsize, String> {
+    whole(text, 1, MOST_WORKERS, "a number of processes")
+}
+
 pub(super) fn queue(text: &str) -> Result<usize, String> {
     whole(text, 1, MOST_QUEUED, "a number of waiting requests")
 }

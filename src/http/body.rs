@@ -5,6 +5,7 @@
 
 use std::error::Error;
 use std::io;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
@@ -59,7 +60,7 @@ pub(super) async fn gather(
         check_size(gathered.len() as u64, front)?;
         if gathered.len() >= WHOLE && !incoming.is_end_stream() {
             let received = gathered.len() as u64;
-            let (sender, reader) = body_channel(front.dispatcher.bell().clone());
+            let (sender, reader) = body_channel(Arc::clone(front.routes.bell()));
             sender.send(gathered.freeze());
             return Ok((RequestBody::Stream(reader), Some(Pump { incoming, sender, received })));
         }

@@ -350,8 +350,9 @@ fn begin(
 /// Hands a request over, or says why not.
 fn submit(request: Box<exchange::Request>, front: &Front, link: &Arc<Link>) -> Result<Waiting, Box<Reply>> {
     let asked = Asked { method: request.method.clone(), uri: request.uri.clone(), version: request.version };
-    let (reply, answer) = exchange::Reply::new(Arc::clone(front.dispatcher.bell()));
-    match front.dispatcher.submit(Exchange { request, reply }) {
+    let dispatcher = front.routes.of(&request.uri);
+    let (reply, answer) = exchange::Reply::new(Arc::clone(dispatcher.bell()));
+    match dispatcher.submit(Exchange { request, reply }) {
         Ok(()) => {
             let witness = front.access.as_ref().map(|_| answer.witness());
             return Ok(Waiting { answer, asked, witness });

@@ -7,7 +7,7 @@
 //! between the socket and hyper, `head`, `chunked` and `syntax` check what passes; `request` and `body` lead in,
 //! `response` and `file` lead out, `aside` around hyper; `link` is what they tell one another. What proxies say is
 //! read by `preface` and `proxy` before the first request (PROXY protocol), by `forwarded` and `rfc7239` in each.
-//! `access` tells the access log. `control` is another server, beside this one.
+//! `routes` picks the queue. `access` tells the access log. `control` is another server, beside this one.
 
 mod accept;
 mod access;
@@ -28,6 +28,7 @@ mod refusal;
 mod request;
 mod response;
 mod rfc7239;
+mod routes;
 mod socket;
 mod syntax;
 mod wire;
@@ -42,10 +43,10 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 
 use self::preface::TurnedAway;
+pub use self::routes::Routes;
 use crate::access::Lines;
 pub use crate::config::Limits;
 use crate::config::Proxies;
-use crate::dispatch::Dispatcher;
 use crate::listener::Listener;
 use crate::shutdown::Drain;
 
@@ -67,7 +68,7 @@ impl Limits {
 /// What all connections share.
 #[derive(Debug)]
 struct Front {
-    dispatcher: Dispatcher,
+    routes: Routes,
     limits: Limits,
     proxies: Proxies,
     turned_away: TurnedAway,
@@ -89,14 +90,14 @@ pub struct FrontEnd {
 }
 
 impl FrontEnd {
-    pub fn new(listeners: Vec<Listener>, dispatcher: Dispatcher, limits: Limits, drain: Drain) -> Self {
+    pub fn new(listeners: Vec<Listener>, routes: impl Into<Routes>, limits: Limits, drain: Drain) -> Self {
+        let routes = routes.into();
         let protocol = protocol(&limits);
         let scratch = Mutex::new(vec![0; wire::READ].into_boxed_slice());
         let (proxies, turned_away) = (Proxies::default(), TurnedAway::default());
         let idle = AtomicUsize::new(0);
         let access = None;
-        let front =
-            Front { dispatcher, limits, proxies, turned_away, drain, access, protocol, scratch, idle };
+        let front = Front { routes, limits, proxies, turned_away, drain, access, protocol, scratch, idle };
         Self { listeners, front }
     }
 
@@ -131,18 +132,18 @@ impl FrontEnd {
 
 /// The reactor: one thread's runtime that hands over requests and collects answers each time it is about to
 /// wait, so that both cost one wake a batch instead of one a request.
-pub fn reactor(dispatcher: &Dispatcher) -> io::Result<Runtime> {
-    let handing_over = dispatcher.clone();
+pub fn reactor(routes: impl Into<Routes>) -> io::Result<Runtime> {
+    let routes = routes.into();
+    let bell = Arc::clone(routes.bell());
     let runtime = Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(FILE_THREADS)
         .thread_name("chaussette-file")
         .on_thread_park(move || {
-            handing_over.flush();
-            handing_over.bell().collect();
+            routes.flush();
+            routes.bell().collect();
         })
         .build()?;
-    let bell = Arc::clone(dispatcher.bell());
     runtime.spawn(async move { bell.pump().await });
     Ok(runtime)
 }

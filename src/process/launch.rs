@@ -50,7 +50,7 @@ impl Launched for Child {
     }
 
     fn wait(&mut self) -> String {
-        Self::wait(self).map_or_else(|error| error.to_string(), |status| how(status))
+        Self::wait(self).map_or_else(|error| error.to_string(), how)
     }
 }
 

@@ -107,7 +107,9 @@ impl<I> Inside<I> {
             let served = catch_unwind(AssertUnwindSafe(|| application.serve(exchange, &mut lane)));
             if served.is_err() {
                 let worker = self.record.number();
-                tracing::error!("interpreter {worker}: the server panicked while serving a request; it goes on");
+                tracing::error!(
+                    "interpreter {worker}: the server panicked while serving a request; it goes on"
+                );
             }
         }
     }

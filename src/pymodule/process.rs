@@ -16,6 +16,7 @@ use pyo3::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::application::{Home, LoadError};
+use crate::census::Pool;
 use crate::config::{Config, LogLevel, Preload};
 use crate::interp::{Truth, adopt, leave_at_once};
 use crate::logging;
@@ -32,6 +33,7 @@ struct Told {
     factory: bool,
     path: Vec<String>,
     argv: Vec<String>,
+    pool: Option<Pool>,
     multithread: bool,
     multiprocess: bool,
     patience: Duration,
@@ -51,6 +53,7 @@ pub(super) fn loader(config: &Config, settings: Settings) -> ProcessLoader {
         factory: settings.factory == Truth::True,
         path: settings.path,
         argv: settings.argv,
+        pool: settings.pool,
         multithread: settings.multithread == Truth::True,
         multiprocess: settings.multiprocess == Truth::True,
         patience: settings.patience,
@@ -146,6 +149,7 @@ impl PythonNest {
             path: told.path,
             argv: told.argv,
             home: Home::Process,
+            pool: told.pool,
             multithread: Truth::from(told.multithread),
             multiprocess: Truth::from(told.multiprocess),
             patience: told.patience,

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 
 use super::MainInterpreter;
 use crate::application::Home;
+use crate::census::Pool;
 use crate::cli;
 use crate::config::Isolation;
 use crate::rehearsal::{self, Failure};
@@ -26,7 +27,7 @@ pub(super) fn rehearse(py: Python<'_>, words: Vec<OsString>, told: Py<PyAny>) ->
         Isolation::OwnGil => (Home::OwnGil, interpreters, Crew { slots: interpreters, threads }),
         _ => (Home::Main, interpreters * threads, Crew { slots: 1, threads: interpreters * threads }),
     };
-    let loader = interpreter.loader(&config, Plan { home, crew }, None);
+    let loader = interpreter.loader(&config, Plan { pool: Pool::default(), home, crew }, None);
     let ended = py.detach(|| {
         rehearsal::rehearse(loader, (home, workers), |loaded| {
             Python::attach(|py| told.call1(py, (loaded,)).map(drop))

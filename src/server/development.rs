@@ -16,11 +16,11 @@ use tokio::time::timeout;
 use crate::application::Home;
 use crate::census::{Command, Commands, Outcome};
 use crate::config::Reload;
-use crate::dispatch::WorkQueue;
 use crate::listener::{Kept, Listener};
 use crate::logging;
 use crate::reload::{Caretaker, Changes, Sources, WatchError, watch};
 use crate::server::Stopped;
+use crate::server::queues::Queues;
 use crate::shutdown::Drainer;
 
 /// Changed files that a line names.
@@ -39,7 +39,7 @@ pub(super) struct Development {
     /// The process shall begin anew.
     anew: Arc<AtomicBool>,
     /// Answers to the last, where the process begins anew.
-    caretaker: Option<Caretaker>,
+    caretakers: Vec<Caretaker>,
 }
 
 /// A load at the start that failed, and how the process is to be left if there is no other.
@@ -64,7 +64,7 @@ impl Development {
         let watched = reload.map(|reload| watch(&reload.include)).transpose()?;
         let (sources, changes) = watched.unzip();
         let kept = reload.map(|_| Kept::of(listeners)).transpose()?;
-        Ok(Self { sources, changes, kept, anew: Arc::default(), caretaker: None })
+        Ok(Self { sources, changes, kept, anew: Arc::default(), caretakers: Vec::new() })
     }
 
     pub(super) fn is_on(&self) -> bool {
@@ -75,7 +75,7 @@ impl Development {
     pub(super) async fn start<T>(
         &mut self,
         mut start: impl AsyncFnMut(Option<Sources>) -> Result<T, Failed>,
-        queue: &WorkQueue,
+        queues: &Queues,
     ) -> Result<T, Stopped> {
         loop {
             let Failed { report, home, stopped } = match start(self.sources.clone()).await {
@@ -88,15 +88,16 @@ impl Development {
             };
             tracing::error!("{report}");
             tracing::info!("--reload: this report is the answer to every request until a file is saved");
-            let caretaker = Caretaker::new(queue, &report);
-            if let Err(error) = &caretaker {
+            let caretakers: io::Result<Vec<_>> =
+                queues.iter().map(|one| Caretaker::new(&one.queue, &report)).collect();
+            if let Err(error) = &caretakers {
                 tracing::warn!("--reload: nobody answers meanwhile: cannot start a thread: {error}");
             }
             say(&changes.next().await);
             if home == Home::Main {
                 // What it has imported before it failed would not be imported again.
                 self.anew.store(true, Ordering::Relaxed);
-                self.caretaker = caretaker.ok();
+                self.caretakers = caretakers.unwrap_or_default();
                 return Err(stopped);
             }
         }

@@ -1,17 +1,38 @@
-//! The ways to run the application: which are tried, in which order, and what is said of one that is not fit.
+//! The ways to run the application: where each pool lives, how many serve there, and what a loss means.
+
+use std::num::NonZeroUsize;
 
 use super::{Plan, Threading};
 use crate::application::{Home, LoadError};
+use crate::census::{Kind, Pool};
 use crate::config::{Config, Isolation};
-use crate::supervisor::Crew;
+use crate::supervisor::{Crew, Replacement, Terms};
+use crate::watch::Stock;
 
-/// The ways to run the application, in the order to try them.
-pub(super) fn plans(config: &Config, threading: Threading) -> Result<Vec<Plan>, String> {
+/// One way to run it: a plan a pool, the interpreters' first.
+pub(super) type LineUp = Vec<Plan>;
+
+/// The ways, in the order to try them.
+pub(super) fn line_ups(config: &Config, threading: Threading) -> Result<Vec<LineUp>, String> {
+    let mut plans = plans(config, threading)?;
+    let Some(processes) = &config.process_pool else {
+        return Ok(plans.into_iter().map(|plan| vec![plan]).collect());
+    };
+    // Which requests need processes has been said: what then does not load elsewhere is a mistake to be told.
+    plans.retain(|plan| plan.home != Home::Process);
+    let crew = Crew { slots: processes.processes.get(), threads: config.workers.threads.get() };
+    let process = Plan { pool: Pool::Process, home: Home::Process, crew };
+    Ok(plans.into_iter().map(|plan| vec![plan, process]).collect())
+}
+
+/// Those of the interpreters' pool.
+fn plans(config: &Config, threading: Threading) -> Result<Vec<Plan>, String> {
     let (interpreters, threads) = (config.workers.interpreters.get(), config.workers.threads.get());
-    let own_gil = Plan { home: Home::OwnGil, crew: Crew { slots: interpreters, threads } };
-    let main = Plan { home: Home::Main, crew: Crew { slots: 1, threads } };
-    let free = Plan { home: Home::Main, crew: Crew { slots: 1, threads: interpreters * threads } };
-    let process = Plan { home: Home::Process, ..own_gil };
+    let plan = |home, slots, threads| Plan { pool: Pool::Interpreters, home, crew: Crew { slots, threads } };
+    let own_gil = plan(Home::OwnGil, interpreters, threads);
+    let process = plan(Home::Process, interpreters, threads);
+    let main = plan(Home::Main, 1, threads);
+    let free = plan(Home::Main, 1, interpreters * threads);
     match (config.workers.isolation, threading) {
         (Isolation::OwnGil, _) => Ok(vec![own_gil]),
         (Isolation::Main, _) => Ok(vec![main]),
@@ -24,6 +45,61 @@ pub(super) fn plans(config: &Config, threading: Threading) -> Result<Vec<Plan>, 
              a GIL: use --isolation own-gil, or a python3.14t"
                 .to_owned(),
         ),
+    }
+}
+
+/// What a stuck thread means here.
+pub(super) fn stock(config: &Config, plan: Plan) -> Stock {
+    let Crew { slots, threads } = plan.crew;
+    let replaceable = plan.home != Home::Main;
+    let half = if replaceable { slots / 2 } else { threads / 2 };
+    let most_stuck = config.timeouts.most_stuck.map_or(half.max(1), NonZeroUsize::get);
+    Stock { threads, replaceable, most_stuck }
+}
+
+pub(super) fn terms(config: &Config, plan: Plan) -> Terms {
+    let stock = stock(config, plan);
+    let bounds = match &config.process_pool {
+        Some(processes) if plan.pool == Pool::Process => processes.bounds,
+        _ => config.workers.bounds,
+    };
+    Terms {
+        kind: kind(plan),
+        crew: plan.crew,
+        bounds,
+        lives: config.lives.clone(),
+        replacement: if stock.replaceable { Replacement::Possible } else { Replacement::Impossible },
+        graceful: config.life.graceful_timeout,
+        most_stuck: stock.most_stuck,
+    }
+}
+
+pub(super) fn kind(plan: Plan) -> Kind {
+    match plan.pool {
+        Pool::Interpreters => Kind::Interpreter,
+        Pool::Process => Kind::Process,
+    }
+}
+
+/// What the log calls that which a plan makes.
+pub(super) fn noun(plan: Plan, threading: Threading) -> &'static str {
+    match (plan.home, threading) {
+        (Home::OwnGil, _) => "own-GIL interpreter",
+        (Home::Main, Threading::Gil) => "main interpreter",
+        (Home::Main, Threading::Free) => "free-threaded interpreter",
+        (Home::Process, _) => "worker process",
+    }
+}
+
+/// Which paths a plan is for, where there are several.
+pub(super) fn paths(config: &Config, plan: Plan) -> String {
+    let Some(processes) = &config.process_pool else { return String::new() };
+    match plan.pool {
+        Pool::Interpreters => String::new(),
+        Pool::Process => {
+            let names: Vec<_> = processes.prefixes.iter().map(ToString::to_string).collect();
+            format!(" for {}", names.join(", "))
+        }
     }
 }
 

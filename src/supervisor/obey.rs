@@ -5,19 +5,11 @@ use tokio::time::Instant;
 use super::reload::{self, Proof, Reload};
 use super::{Course, Replacement, Supervisor, plan};
 use crate::application::Loader;
-use crate::census::{Command, Outcome, Reason};
+use crate::census::{Command, Kind, Outcome, Pool, Reason};
 
 /// What to do where the application lives in the main interpreter.
 const CURE: &str = "the application lives in the main interpreter, which cannot be replaced: restart the \
                     process (circusctl restart, systemctl restart)";
-
-fn count(number: usize) -> String {
-    if number == 1 { "1 interpreter".to_owned() } else { format!("{number} interpreters") }
-}
-
-fn are(number: usize) -> String {
-    if number == 1 { "1 interpreter is".to_owned() } else { format!("{number} interpreters are") }
-}
 
 impl<L: Loader> Supervisor<L> {
     /// Begins what is asked for.
@@ -33,9 +25,9 @@ impl<L: Loader> Supervisor<L> {
                 self.state.course = Course::Told;
                 Outcome::Accepted("stopping".to_owned())
             }
-            (_, Replacement::Impossible) => Outcome::Refused(CURE.to_owned()),
+            (_, Replacement::Impossible) => self.cannot_replace(),
             (Command::Reload, _) => self.reload(),
-            (Command::Scale(number), _) => self.scale(number),
+            (Command::Scale(_, number), _) => self.scale(number),
             (Command::More, _) => self.scale(self.state.wanted.saturating_add(1)),
             (Command::Fewer, _) => self.scale(self.state.wanted.saturating_sub(1)),
         };
@@ -43,19 +35,25 @@ impl<L: Loader> Supervisor<L> {
         outcome
     }
 
+    /// What is answered where nothing can be replaced.
+    pub fn cannot_replace(&self) -> Outcome {
+        Outcome::Refused(CURE.to_owned())
+    }
+
     fn scale(&mut self, number: usize) -> Outcome {
         let bounds = self.terms.bounds;
         let (before, wanted) = (self.state.wanted, bounds.clamp(number));
-        let limit = match number {
+        let limit = match self.terms.kind {
+            _ if number == wanted => "",
+            Kind::Process => " (one at least, twice --processes at most)",
             _ if number < wanted => " (--min-interpreters)",
-            _ if number > wanted => " (--max-interpreters)",
-            _ => "",
+            _ => " (--max-interpreters)",
         };
         self.state.wanted = wanted;
         if wanted == before {
-            return Outcome::Unchanged(format!("{} wanted already{limit}", are(wanted)));
+            return Outcome::Unchanged(format!("{} wanted already{limit}", self.are(wanted)));
         }
-        Outcome::Accepted(format!("{} wanted, {before} before{limit}", are(wanted)))
+        Outcome::Accepted(format!("{} wanted, {before} before{limit}", self.are(wanted)))
     }
 
     fn reload(&mut self) -> Outcome {
@@ -64,7 +62,11 @@ impl<L: Loader> Supervisor<L> {
             return Outcome::Unchanged("a reload is under way: one more follows it".to_owned());
         }
         self.begin_reload();
-        Outcome::Accepted(format!("reloading {}, one at a time", count(self.state.wanted)))
+        Outcome::Accepted(format!("reloading {}, one at a time", self.terms.kind.count(self.state.wanted)))
+    }
+
+    fn are(&self, number: usize) -> String {
+        format!("{} {}", self.terms.kind.count(number), if number == 1 { "is" } else { "are" })
     }
 
     fn begin_reload(&mut self) {
@@ -88,7 +90,8 @@ impl<L: Loader> Supervisor<L> {
             return;
         }
         let (done, again, took) = (reload.done(), reload.queued, reload.began.elapsed());
-        tracing::info!("reloaded: {} in {:.3} s", count(self.state.wanted), took.as_secs_f64());
+        let all = self.terms.kind.count(self.state.wanted);
+        tracing::info!("reloaded: {all} in {:.3} s", took.as_secs_f64());
         self.state.reload = None;
         self.roster.tell(|whole| whole.reload = done);
         if again.is_some() {
@@ -99,7 +102,11 @@ impl<L: Loader> Supervisor<L> {
     /// The reload is over, and older code serves on. What waits behind it begins.
     pub(super) fn fail_reload(&mut self, why: &str) {
         let Some(reload) = self.state.reload.take() else { return };
-        tracing::error!("reload failed, the old code goes on:{why}");
+        let whose = match self.pool() {
+            Pool::Interpreters => "",
+            Pool::Process => " in the pool of processes",
+        };
+        tracing::error!("reload failed{whose}, the old code goes on:{why}");
         self.roster.tell(|whole| whole.reload = reload::failed(why));
         if reload.proof == Proof::None {
             self.state.generation = reload.before;
@@ -123,7 +130,11 @@ impl<L: Loader> Supervisor<L> {
     pub(super) fn failed(&mut self, began: Instant, why: &str) {
         let Some(wait) = self.state.back_off.fail(began, Instant::now()) else { return };
         let told = if self.state.complaint.as_deref() == Some(why) { " as before" } else { why };
-        tracing::error!("an interpreter cannot be loaded, tried again in {:.1} s:{told}", wait.as_secs_f64());
+        let one = match self.terms.kind {
+            Kind::Interpreter => "an interpreter",
+            Kind::Process => "a process",
+        };
+        tracing::error!("{one} cannot be loaded, tried again in {:.1} s:{told}", wait.as_secs_f64());
         self.state.complaint = Some(why.to_owned());
     }
 }

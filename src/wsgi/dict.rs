@@ -10,7 +10,7 @@ use std::time::Duration;
 use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
 use http::{HeaderMap, HeaderName, Method, Version};
 
-use crate::census::Identity;
+use crate::census::{Identity, Pool};
 use crate::config::VERSION;
 use crate::exchange::{Client, Connection, Request, Scheme};
 use crate::interp::{AsPython, Attached, Kept, Object, PythonError, Truth};
@@ -32,6 +32,8 @@ pub(super) struct Surroundings {
     pub(super) multithread: Truth,
     /// An equivalent application object may be called at the same time elsewhere.
     pub(super) multiprocess: Truth,
+    /// Which of the server's pools it serves, where there are several.
+    pub(super) pool: Option<Pool>,
     /// How long it may take for a request.
     pub(super) request_timeout: Option<Duration>,
 }
@@ -231,6 +233,9 @@ impl Environ {
             "chaussette.interpreter",
             &at.int(isize::try_from(surroundings.identity.place).unwrap_or(isize::MAX))?,
         )?;
+        if let Some(pool) = surroundings.pool {
+            set("CHAUSSETTE_POOL", &at.str(pool.as_str())?)?;
+        }
         let timeout = surroundings
             .request_timeout
             .map_or_else(|| Ok(at.none()), |limit| at.float(limit.as_secs_f64()))?;

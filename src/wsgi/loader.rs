@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use crate::application::{Ended, Home, Invitation, LoadError, Loaded, Loader, NotLoaded};
-use crate::census::{Identity, Overdue};
+use crate::census::{Identity, Overdue, Pool};
 use crate::interp::{Attached, Departure, Interpreter, Kept, Object, PythonError, Residence, Truth, Type};
 use crate::reload::Sources;
 use crate::wsgi::application::{Place, Tools, WsgiApplication};
@@ -26,6 +26,8 @@ pub struct Settings {
     pub path: Vec<String>,
     pub argv: Vec<String>,
     pub home: Home,
+    /// Which of the server's pools it is for, where there are several.
+    pub pool: Option<Pool>,
     pub multithread: Truth,
     pub multiprocess: Truth,
     /// How long an interpreter's plain threads are waited for at its end.
@@ -206,6 +208,7 @@ impl From<PythonError<'_>> for PythonFailure {
 fn surroundings(settings: &Settings, identity: Identity) -> Surroundings {
     Surroundings {
         identity,
+        pool: settings.pool,
         multithread: settings.multithread,
         multiprocess: settings.multiprocess,
         request_timeout: settings.request_timeout,
@@ -248,7 +251,8 @@ fn prepare<'a>(
 /// Gives the interpreter of a process its path and its arguments.
 fn begin<'a>(at: Attached<'a>, settings: &Settings, support: &Object<'a>) -> Result<(), PythonError<'a>> {
     let begin = at.attribute(support, c"begin")?;
-    at.call(&begin, &[&list(at, &settings.path)?, &list(at, &settings.argv)?]).map(drop)
+    let pool = settings.pool.map_or_else(|| Ok(at.none()), |pool| at.str(pool.as_str()))?;
+    at.call(&begin, &[&list(at, &settings.path)?, &list(at, &settings.argv)?, &pool]).map(drop)
 }
 
 fn list<'a>(at: Attached<'a>, texts: &[String]) -> Result<Object<'a>, PythonError<'a>> {

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use chaussette::application::{
     Application, Ended, Home, Invitation, Line, LoadError, Loaded, Loader, NotLoaded,
 };
-use chaussette::census::{Identity, Overdue, Thread};
+use chaussette::census::{Identity, Overdue, Pool, Thread};
 use chaussette::cli;
 use chaussette::config::Config;
 use chaussette::exchange::{Exchange, ResponseHead};
@@ -51,6 +51,7 @@ struct Guest {
 
 struct ScriptedLoader {
     script: String,
+    pool: Pool,
     home: Home,
 }
 
@@ -62,7 +63,7 @@ impl Workplace for Scripted {
     }
 
     fn loader(&self, _config: &Config, plan: Plan, _: Option<Sources>) -> ScriptedLoader {
-        ScriptedLoader { script: self.0.clone(), home: plan.home }
+        ScriptedLoader { script: self.0.clone(), pool: plan.pool, home: plan.home }
     }
 
     fn find_hook(&self, _config: &Config, name: &str) -> Result<(), String> {
@@ -102,7 +103,13 @@ impl Loader for ScriptedLoader {
             ("load-hangs", _) => hang(),
             _ => {}
         }
-        let code = self.script.strip_prefix("code:").map(|path| std::fs::read_to_string(path).unwrap());
+        let code = self.script.strip_prefix("code:").map(|path| match self.pool {
+            Pool::Interpreters => std::fs::read_to_string(path).unwrap(),
+            // Code of its own, where a test has written some.
+            Pool::Process => std::fs::read_to_string(format!("{path}.process"))
+                .or_else(|_| std::fs::read_to_string(path))
+                .unwrap(),
+        });
         let code = code.unwrap_or_default();
         eprintln!("loading {code:?}");
         if code.starts_with("broken") {
@@ -133,7 +140,8 @@ impl Application for Guest {
     fn serve(&mut self, first: Exchange, line: &mut dyn Line) {
         let mut next = Some(first);
         while let Some(exchange) = next {
-            match exchange.request.uri.path() {
+            let path = exchange.request.uri.path();
+            match path.strip_prefix("/report").filter(|rest| !rest.is_empty()).unwrap_or(path) {
                 "/panic" => panic!("on purpose"),
                 "/bomb" => std::panic::panic_any(Bomb),
                 "/hang" => {
@@ -282,6 +290,11 @@ impl Minded {
         let port = serving.rsplit(':').next().unwrap().parse().unwrap();
         self.line("ready: ");
         port
+    }
+
+    /// All that was said so far.
+    pub fn said(&self) -> &[String] {
+        &self.said
     }
 
     pub fn signal(&self, signal: Signal) {

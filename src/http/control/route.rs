@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::{Clients, Overseen, Room, guard};
 use crate::census::metrics::{self, metrics};
 use crate::census::status::Status;
-use crate::census::{Command, Outcome, resident};
+use crate::census::{Census, Command, Outcome, Pool, Stage, resident};
 use crate::http::refusal::Refusal;
 
 type Response = hyper::Response<Full<Bytes>>;
@@ -58,13 +58,14 @@ enum Route {
     Post(fn(&Uri) -> Result<Command, Refusal>),
 }
 
-static ROUTES: [(&str, Route); 7] = [
+static ROUTES: [(&str, Route); 8] = [
     ("/status", Route::Get(Page::Status)),
     ("/metrics", Route::Get(Page::Metrics)),
     ("/healthz", Route::Get(Page::Alive)),
     ("/readyz", Route::Get(Page::Ready)),
     ("/reload", Route::Post(|uri| plainly(uri, Command::Reload))),
-    ("/interpreters", Route::Post(scale)),
+    ("/interpreters", Route::Post(|uri| scale(uri, Pool::Interpreters, MANY_INTERPRETERS))),
+    ("/processes", Route::Post(|uri| scale(uri, Pool::Process, MANY_PROCESSES))),
     ("/stop", Route::Post(|uri| plainly(uri, Command::Stop))),
 ];
 
@@ -125,7 +126,7 @@ async fn read<O: Overseen>(page: Page, uri: &Uri, room: &Room<O>) -> Response {
             if census.stopping {
                 unready("stopping\n")
             } else if !census.is_ready() {
-                unready("no interpreter serves\n")
+                unready(nobody(&census))
             } else if turns(room).await == Turns::No {
                 // Interpreters that serve are fed by it.
                 unready(STILL)
@@ -133,6 +134,15 @@ async fn read<O: Overseen>(page: Page, uri: &Uri, room: &Room<O>) -> Response {
                 response(StatusCode::OK, PLAIN, "ready\n")
             }
         }
+    }
+}
+
+/// Where nobody serves.
+fn nobody(census: &Census) -> &'static str {
+    let still = |pool: &Census| pool.count(Stage::Serving) == 0;
+    match census.pools().find(|(_, pool)| still(pool)) {
+        Some((Some(Pool::Process), _)) => "no process of --process-for serves\n",
+        _ => "no interpreter serves\n",
     }
 }
 
@@ -187,13 +197,16 @@ fn plainly(uri: &Uri, command: Command) -> Result<Command, Refusal> {
     }
 }
 
-fn scale(uri: &Uri) -> Result<Command, Refusal> {
+const MANY_INTERPRETERS: Refusal =
+    Refusal::bad_request("say how many: POST /interpreters?n=N with a number from 1 to 1024");
+const MANY_PROCESSES: Refusal =
+    Refusal::bad_request("say how many: POST /processes?n=N with a number from 1 to 1024");
+
+fn scale(uri: &Uri, pool: Pool, refusal: Refusal) -> Result<Command, Refusal> {
     let number = uri.query().and_then(|query| query.strip_prefix("n="));
     let digits = number.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
     let number = digits.and_then(|text| text.parse().ok()).filter(|n| (1..=MOST).contains(n));
-    number
-        .map(Command::Scale)
-        .ok_or(Refusal::bad_request("say how many: POST /interpreters?n=N with a number from 1 to 1024"))
+    number.map(|number| Command::Scale(pool, number)).ok_or(refusal)
 }
 
 /// `patience=SECONDS`, a whole number above 0.

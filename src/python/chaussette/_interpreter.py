@@ -62,8 +62,13 @@ def prepare(path: list[str], argv: list[str], rescue: bool, say) -> None:
     adopt_thread()
 
 
-def begin(path: list[str], argv: list[str]) -> None:
-    """Give the interpreter of a process that will serve, or be forked, the server's `sys.path` and `sys.argv`."""
+def begin(path: list[str], argv: list[str], pool: str | None) -> None:
+    """Give the interpreter of a process that will serve, or be forked, the server's `sys.path` and `sys.argv`.
+
+    `pool`: what it is to find in CHAUSSETTE_POOL, where the server has several.
+    """
+    if pool is not None:
+        os.environ["CHAUSSETTE_POOL"] = pool
     sys.path[:] = path
     sys.argv[:] = argv
     _write_by_the_line()
