@@ -245,6 +245,7 @@ def test_a_quick_stop_removes_the_socket_too(server, tmp_path, unix):
     assert not (tmp_path / "control").exists()
 
 
+@pytest.mark.isolation("own-gil", "free-threaded", "main", reason="a worker process is never stuck")
 def test_a_stop_with_a_stuck_thread_removes_the_socket_too(server, gate, tmp_path, unix):
     here = gate()
     site = server("apps.waiting:app", "--graceful-timeout", "1", "--control", unix).expect(70)
