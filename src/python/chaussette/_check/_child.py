@@ -47,6 +47,14 @@ def _limit(seconds: float) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
+def _unlimit() -> None:
+    """Let forks have a limit of their own: they would wait for the thread that minds this one, and do not have it."""
+    import faulthandler
+
+    faulthandler.cancel_dump_traceback_later()
+    del sys.modules["faulthandler"]
+
+
 def memory(processes: list[int]) -> dict[str, int | None]:
     """What these processes have in memory, in bytes; None where the system does not tell."""
     found: dict[str, int | None] = {"rss": None, "pss": None}
@@ -101,6 +109,8 @@ def _fork(job: dict[str, Any], diary: Diary) -> None:
             _done(job, diary)
             _leave()
         _zygote.freeze()
+    else:
+        _unlimit()
     workers: list[int] = []
     read, write = os.pipe()
     for number in range(1, job["workers"] + 1):
