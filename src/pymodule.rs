@@ -232,10 +232,8 @@ impl MainInterpreter {
         // before others (gh-136421): the main interpreter imports it first, whatever else happens.
         py.import("datetime")?;
         let sys = py.import("sys")?;
-        let threading = match sys.getattr_opt("_is_gil_enabled")? {
-            Some(enabled) if !enabled.call0()?.extract::<bool>()? => Threading::Free,
-            _ => Threading::Gil,
-        };
+        let is_off: bool = py.import("chaussette._cpython")?.getattr("gil_is_off")?.call0()?.extract()?;
+        let threading = if is_off { Threading::Free } else { Threading::Gil };
         Ok(Self { path: sys.getattr("path")?.extract()?, last, threading, asks: Mutex::new(None) })
     }
 

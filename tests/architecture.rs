@@ -60,6 +60,31 @@ fn only_interp_names_the_c_api() {
 }
 
 #[test]
+fn version_differences_live_in_one_module_of_rust_and_one_of_python() {
+    only_in(
+        &["interp/version.rs", "interp/ffi.rs"],
+        &["Py_Version", "PY_VERSION_HEX", "cfg(Py_", "_is_gil_enabled"],
+    );
+    let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/python/chaussette");
+    let mut folders = vec![package];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("the package can be listed") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "py")
+                && !path.ends_with("_cpython.py")
+            {
+                let text = fs::read_to_string(&path).expect("readable");
+                for word in ["version_info", "hexversion", "_is_gil_enabled", "Py_GIL_DISABLED"] {
+                    assert!(!text.contains(word), "{} asks for {word}", path.display());
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn only_the_pymodule_names_pyo3() {
     only_in(&["pymodule"], &["pyo3::"]);
 }

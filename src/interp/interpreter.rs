@@ -9,14 +9,11 @@ use parking_lot::Mutex;
 use super::attach::{Attached, ThreadState};
 use super::ffi;
 use super::value::Truth;
+use super::version;
 
 /// One interpreter is made at a time: site and the import system of a new one read process-wide state
 /// (environment, path configuration) that CPython does not lock.
 static BIRTH: Mutex<()> = Mutex::new(());
-
-/// First version whose `Py_EndInterpreter` survives other live thread states; before, it aborts the
-/// process ("not the last thread", gh-128639).
-const ENDS_BESIDE_THREADS: u32 = 0x030E_0000;
 
 /// An interpreter, on the thread where it was born and will end. Requirements kept by its type:
 /// not `Send`; its thread state was made on this thread; [`Interpreter::end`] consumes it.
@@ -181,7 +178,7 @@ impl Interpreter {
         }
         let raw = self.home.as_ptr();
         let others = self.home.attach(|at| other_threads(at, raw));
-        if others > 0 && (left == Truth::True || version() < ENDS_BESIDE_THREADS) {
+        if others > 0 && (left == Truth::True || !version::ends_beside_threads()) {
             return Departure::Abandoned { threads: others };
         }
         // SAFETY: home: made on this thread. Before 3.14 the last state (counted above: with none but ours,
@@ -267,12 +264,6 @@ fn other_threads(at: Attached<'_>, ours: *mut ffi::PyThreadState) -> usize {
 fn initialised() -> Result<(), BirthError> {
     // SAFETY: may be called at any time, from any thread.
     if unsafe { ffi::Py_IsInitialized() } == 0 { Err(BirthError::NotInitialised) } else { Ok(()) }
-}
-
-/// The version of the CPython that we run in, as `PY_VERSION_HEX`.
-fn version() -> u32 {
-    // SAFETY: a constant of libpython.
-    u32::try_from(unsafe { ffi::Py_Version }).unwrap_or(u32::MAX)
 }
 
 fn message(text: *const std::ffi::c_char) -> String {

@@ -22,6 +22,7 @@ mod interrupt;
 mod lend;
 mod object;
 mod value;
+mod version;
 
 pub use attach::{Attached, ThreadState};
 pub use class::{Arguments, Class, Instance, Outcome, Protocol, Type};

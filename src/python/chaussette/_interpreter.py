@@ -19,12 +19,15 @@ import time
 
 from chaussette import RequestTimeout as RequestTimeout  # found here by what interrupts a request
 from chaussette import _process
+from chaussette._cpython import REFUSAL as REFUSAL  # these, too, by who looks here for them
+from chaussette._cpython import adopt_thread as adopt_thread
+from chaussette._cpython import gil_is_off as gil_is_off
+from chaussette._cpython import is_refusal
+from chaussette._cpython import leave_thread as leave_thread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the name alone tells a type checker
     from types import FrameType, TracebackType
-
-REFUSAL = "does not support loading in subinterpreters"
 
 #: Seconds that threads get to end after exit handlers have asked them to. Half of one: they only have to wake up.
 ASKED = 0.5
@@ -57,7 +60,7 @@ def prepare(path: list[str], argv: list[str], rescue: bool, say) -> None:
     sys.argv[:] = argv
     _process.guard(rescue, say)
     _write_by_the_line()
-    if rescue or not getattr(sys, "_is_gil_enabled", lambda: True)():
+    if rescue or gil_is_off():
         _watch_extensions(rescue)
     adopt_thread()
 
@@ -87,24 +90,6 @@ def _write_by_the_line() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(line_buffering=True)
-
-
-def adopt_thread() -> None:
-    """Make the calling thread an ordinary one for `threading`.
-
-    From CPython 3.13 a thread made outside Python is a dummy whose children inherit daemon=True; they would die
-    silently at the end.
-    """
-    threading.current_thread()._daemonic = False
-
-
-def leave_thread() -> None:
-    """Undo `adopt_thread`, before the calling thread's state is deleted."""
-    # The dummy's own clean-up runs when its thread state goes, too late for the names it uses: it would print
-    # "Exception ignored in _DeleteDummyThreadOnDel.__del__" (3.13).
-    info = getattr(threading, "_thread_local_info", None)
-    if info is not None:
-        info.__dict__.pop("_track_dummy_thread_ref", None)
 
 
 def _watch_extensions(rescue: bool) -> None:
@@ -161,11 +146,6 @@ def _watch_builtins() -> None:
     importer.create_module = staticmethod(create_module)
 
 
-def gil_is_off() -> bool:
-    """Tell whether threads of this interpreter run Python at the same time."""
-    return not getattr(sys, "_is_gil_enabled", lambda: True)()
-
-
 def _source_beside(extension: str) -> str | None:
     for suffix in importlib.machinery.EXTENSION_SUFFIXES:
         if extension.endswith(suffix):
@@ -217,18 +197,12 @@ def refusal(error: BaseException) -> tuple[str, list[str]] | None:
     names = []
     while cause is not None and id(cause) not in seen:
         seen.add(id(cause))
-        names += [extension for extension, _ in refused if _is_refusal(str(cause), extension)]
+        names += [extension for extension, _ in refused if is_refusal(str(cause), extension)]
         cause = cause.__cause__ or cause.__context__
     for extension, chain in reversed(refused):
         if extension in names:
             return extension, chain
     return None
-
-
-def _is_refusal(text: str, extension: str) -> bool:
-    # CPython 3.13 names an extension of single-phase initialization by the last part of its name only (psutil, bcrypt,
-    # psycopg2), every other by the whole name (`import_run_extension` and `PyModule_FromDefAndSpec2`).
-    return any(f"module {name} {REFUSAL}" in text for name in (extension, extension.rpartition(".")[2]))
 
 
 def report(error: BaseException) -> str:

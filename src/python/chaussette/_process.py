@@ -11,6 +11,8 @@ import os
 import sys
 from importlib.machinery import PathFinder
 
+from chaussette._cpython import spawn_instead_of_fork
+
 CURE_OF_FORK = (
     "here the process has other interpreters and threads, which a forked child would lose; use subprocess, or "
     'multiprocessing.get_context("spawn"), or --isolation process'
@@ -103,7 +105,7 @@ def _told(leave, say):
 
 
 class _SpawnByDefault:
-    """Makes *spawn* the start method of `multiprocessing` where its default is *fork* (before CPython 3.14)."""
+    """Makes *spawn* the start method of `multiprocessing` where its default is *fork*, as soon as that is imported."""
 
     def find_spec(self, name, path, target=None):
         if name != "multiprocessing.context":
@@ -116,9 +118,7 @@ class _SpawnByDefault:
 
         def exec_module(module):
             execute(module)
-            methods = module._concrete_contexts
-            if module._default_context._default_context is methods.get("fork"):
-                module._default_context = module.DefaultContext(methods["spawn"])
+            spawn_instead_of_fork(module)
 
         spec.loader.exec_module = exec_module
         return spec

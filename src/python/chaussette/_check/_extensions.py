@@ -17,7 +17,8 @@ from importlib import metadata, resources
 from typing import Any
 
 from chaussette._check._trial import Stage, Trial
-from chaussette._interpreter import REFUSAL, _source_beside
+from chaussette._cpython import REFUSAL, RELEASE, SERIES
+from chaussette._interpreter import _source_beside
 
 #: What does the same work in own-GIL interpreters, by distribution (PEP 503 names). Checked with the table of
 #: `known.json`, whose date they share.
@@ -193,7 +194,7 @@ class Distributions:
     def of(self, module: str, file: str | None) -> tuple[str | None, str | None]:
         """Return the name and version of the distribution that has the module's file."""
         if file is None or self._is_standard(file):
-            return "Python", ".".join(map(str, sys.version_info[:3]))
+            return "Python", RELEASE
         for folder, record, name, version in self._all():
             if file.startswith(folder):
                 relative = file[len(folder) :].lstrip(os.sep)
@@ -248,8 +249,7 @@ def advice(extension: Extension) -> list[str]:
         return ["of CPython itself: it needs an isolation without sub-interpreters"]
     found = []
     entry, date = known()["packages"].get(name, {}), known()["date"]
-    series = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    newest = entry.get(series, {})
+    newest = entry.get(SERIES, {})
     if newest.get("own-gil") == "yes" and _release(newest["version"]) > _release(extension.version or ""):
         found.append(f"{newest['version']} loads there, tried on {date}")
     elif newest.get("own-gil") == "refuses":
