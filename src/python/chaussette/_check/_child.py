@@ -103,7 +103,7 @@ def _fork(job: dict[str, Any], diary: Diary) -> None:
 
     _interpreter.number = 0
     _process.keep_signals()
-    _interpreter.begin(job["path"], list(job["argv"]))
+    _interpreter.begin(job["path"], list(job["argv"]), None)
     if job["preloads"]:
         if not _load(job, diary, Watch(diary)):
             _done(job, diary)

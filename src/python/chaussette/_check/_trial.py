@@ -22,8 +22,9 @@ from typing import Any
 
 from chaussette._interpreter import _is_machinery
 
-#: Seconds beyond its deadline after which a process is killed that did not end by itself.
-_LATE = 1.0
+#: Seconds beyond its deadline after which a process is killed that did not end by itself. Its own clock begins when
+#: Python has started, which takes seconds on a machine that is busy, and it then tells where it hangs.
+_LATE = 10.0
 
 #: Seconds for the end of a process that has found all there is: exit handlers and threads of the application's.
 _END = 8.0
