@@ -6,7 +6,8 @@ Owns these lines, whose form is a promise: `key: value`, one a line. Main interp
 import importlib.util
 import platform
 import sys
-import sysconfig
+
+from chaussette._cpython import gil_is_off, is_free_threaded_build
 
 __all__ = ["lines"]
 
@@ -26,10 +27,10 @@ def lines(build: str, isolations: list[str]) -> str:
 
 
 def _gil() -> str:
-    if not sysconfig.get_config_var("Py_GIL_DISABLED"):
+    if not is_free_threaded_build():
         return "with a GIL"
     # PYTHON_GIL=1 and -X gil=1 bring it back.
-    return "free-threaded, its GIL switched on" if sys._is_gil_enabled() else "free-threaded"
+    return "free-threaded" if gil_is_off() else "free-threaded, its GIL switched on"
 
 
 def _features() -> list[str]:

@@ -6,6 +6,7 @@ Owns one function a difference, named after what differs. Imports nothing of our
 from __future__ import annotations
 
 import sys
+import sysconfig
 import threading
 
 #: This CPython's release, and the series that it belongs to.
@@ -14,6 +15,11 @@ SERIES = ".".join(map(str, sys.version_info[:2]))
 
 #: Words of the ImportError of an extension that cannot live in a sub-interpreter with a GIL of its own.
 REFUSAL = "does not support loading in subinterpreters"
+
+
+def is_free_threaded_build() -> bool:
+    """Tell whether this CPython can do without a GIL; it may have switched it on."""
+    return bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 
 def gil_is_off() -> bool:
