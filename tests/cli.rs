@@ -454,7 +454,7 @@ fn a_mistake_is_told_in_one_line_with_option_value_and_cure() {
         ),
         ("--threads 0", "--threads 0: not a number of threads: use 1 to 1024".to_owned()),
         ("--threads 1.5", "--threads 1.5: not a number of threads: use 1 to 1024".to_owned()),
-        ("--isolation none", "--isolation none: use one of auto, own-gil, free-threaded, main".to_owned()),
+        ("--isolation none", "--isolation none: use one of auto, own-gil, free-threaded, process, main".to_owned()),
         ("--queue 0", "--queue 0: not a number of waiting requests: use 1 to 1000000".to_owned()),
         (
             "--graceful-timeout -1",

@@ -764,7 +764,7 @@ queue: 0 of 1024 waiting
 requests: 0 finished";
     assert!(text.contains(said), "{text}");
     assert!(
-        text.contains("\npool interpreters\ninterpreters: 2 wanted (1 to 4), 1 serving, 1 stuck\n"),
+        text.contains("\npool interpreters\ninterpreters: 2 wanted (1 to 4), 1 stuck, 1 serving\n"),
         "{text}"
     );
     assert!(text.contains("BUSY  POOL "), "{text}");
