@@ -263,7 +263,7 @@ fn a_format_has_headers_of_the_request_and_of_its_answer() {
     let format = "%m %U%q %{X-Seen}i %{X-Absent}i %{X-Said}o %{Content-Length}o %{c}C %k";
     let mut logged = Logged::open(path, format);
     let site = logged.site(|exchange| match exchange.request.uri.path() {
-        "/said" => exchange.reply.respond(head(200, &[("X-Said", "yes")]), Bytes::from_static(b"four")),
+        "/said" => exchange.reply.respond(head(200, &[("x-said", "yes")]), Bytes::from_static(b"four")),
         _ => exchange.reply.respond(head(204, &[]), Bytes::new()),
     });
     let mut client = site.connect();
