@@ -87,7 +87,8 @@ def test_fork_is_refused_in_own_gil_interpreters(server):
     assert site.get("/forks").json()["refused"]
 
 
-@pytest.mark.isolation("own-gil", "free-threaded", "main", reason="a worker process may take signals")
+# A worker process may take signals.
+@pytest.mark.parametrize("hostile", turns("own-gil", "free-threaded", "main"), indirect=True)
 def test_the_signals_stay_the_servers(hostile):
     """In the main interpreter this runs on a thread that is not the main one; else there are no signals at all."""
     assert hostile.get("/sets_signal_handlers").json()["refused"]

@@ -20,7 +20,6 @@ from chaussette.server import make_server
 from chaussette.testing import ServerFailed, serve
 from chaussette.util import ImportStringError, configure_logger, create_socket, hello_app, import_string
 from support.backends import MODULES, why_not
-from support.isolation import SEVERAL
 from support.process import HERE
 from support.sockets import inheritable, listening
 from support.waiting import soon
@@ -313,10 +312,16 @@ def test_configure_logger_writes_the_lines_of_1_3(tmp_path):
     assert len(line.splitlines()) == 1
 
 
-@SEVERAL
+@pytest.mark.isolation("own-gil", reason="elsewhere it is imported once for all")
 def test_an_application_may_ask_for_its_interpreter(server):
     site = server("apps.anywhere:numbers", "--interpreters", "2")
     assert {tuple(site.get().json()) for _ in range(40)} <= {(0, 0), (1, 1)}
+
+
+@pytest.mark.isolation("process", reason="it is worker processes that are meant")
+def test_what_is_imported_before_the_workers_has_no_number(server):
+    site = server("apps.anywhere:numbers", "--interpreters", "2", "--isolation", "process")
+    assert {tuple(site.get().json()) for _ in range(40)} <= {(None, 0), (None, 1)}
 
 
 def test_outside_of_a_server_there_is_nothing_to_ask_for():
@@ -370,4 +375,4 @@ def test_the_version_is_the_same_everywhere():
 def test_both_modules_run_as_the_command(module):
     """1.3 was `python -m chaussette.server`."""
     done = subprocess.run([sys.executable, "-m", module, "--version"], capture_output=True, text=True, timeout=30)
-    assert done.stdout == f"chaussette {chaussette.__version__}\n"
+    assert done.stdout.splitlines()[0] == f"chaussette {chaussette.__version__}"

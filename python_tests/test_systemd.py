@@ -139,7 +139,7 @@ def test_the_socket_starts_the_service(machine):
 
 def test_a_start_returns_when_it_serves(service):
     assert "] ready: 1 interpreter" in service.journal()
-    assert status_line(service) == "1 of 1 interpreters: serving"
+    assert status_line(service) == "1 of 1 interpreter: serving"
 
 
 def test_it_may_do_what_the_unit_says_and_no_more(service):

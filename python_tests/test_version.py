@@ -42,12 +42,12 @@ def test_each_isolation_that_is_told_can_be_had(told, command):
         assert done.returncode == 4, (isolation, done.stderr)
 
 
-@pytest.mark.own_gil
+@pytest.mark.isolation("own-gil", "main", "process", reason="it is about builds with a GIL")
 def test_free_threads_are_not_told_where_there_are_none(told):
     assert "free-threaded" not in told[1]["isolation"]
 
 
-@pytest.mark.free_threaded
+@pytest.mark.isolation("free-threaded", reason="other builds have a GIL anyway")
 def test_a_gil_that_is_switched_on_is_told(command):
     done = command("--version", env={"PYTHON_GIL": "1"})
     assert "free-threaded, its GIL switched on" in done.stdout

@@ -260,7 +260,10 @@ fn list<'a>(at: Attached<'a>, texts: &[String]) -> Result<Object<'a>, PythonErro
 }
 
 fn import<'a>(at: Attached<'a>, settings: &Settings, support: &Kept) -> Result<Object<'a>, PythonError<'a>> {
-    if let Some(loaded) = at.optional_attribute(&support.get(at), c"application")? {
+    // What the zygote has imported. Elsewhere it may be another server's of the same program.
+    if settings.home == Home::Process
+        && let Some(loaded) = at.optional_attribute(&support.get(at), c"application")?
+    {
         return Ok(loaded);
     }
     let load = at.attribute(support, c"load")?;

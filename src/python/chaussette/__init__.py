@@ -27,7 +27,8 @@ def interpreter_id() -> "int | None":  # quoted for Python 3.8
     """Return the number of the interpreter that calls, from 0, as the log and the control port tell it.
 
     Never given twice in a process, unlike `environ["chaussette.interpreter"]`, which an interpreter takes over from
-    the one that it replaces. Also while the application is imported. None where nothing serves: in a script, say.
+    the one that it replaces. Also while the application is imported, but for worker processes, which are forked from
+    one that has imported it. None where nothing serves: in a script, say.
     """
     support = sys.modules.get("chaussette._interpreter")
     return None if support is None else support.number
