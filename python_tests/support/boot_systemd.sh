@@ -4,8 +4,9 @@
 # Usage: unshare --mount --pid --fork --uts --ipc --net --cgroup --mount-proc boot_systemd.sh BASE PYTHON PACKAGES UNITS
 #
 # BASE: a folder for the copy's changes. PYTHON: the prefix of the CPython to serve with. PACKAGES: the folder that
-# chaussette is installed in. UNITS: what becomes /etc/systemd/system. The application is UNITS/site. Nothing that this
-# does is seen outside of the namespaces; all units that would touch the kernel are masked.
+# chaussette is installed in. UNITS: what becomes /etc/systemd/system. The application is UNITS/site. Whoever starts this
+# is in a control group of its own by then, which is all that this systemd sees of them. Nothing that it does is seen
+# outside of the namespaces; all units that would touch the kernel are masked.
 set -eu
 base=$1 python=$2 packages=$3 units=$4
 mount --make-rprivate /
@@ -18,7 +19,17 @@ mount --bind "$python" "$root/opt/python"
 mount -t proc proc "$root/proc"
 mount -t sysfs sysfs "$root/sys"
 mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
-mount --rbind /dev "$root/dev"
+# Not this machine's own, on which a boot makes nodes and resets consoles.
+mount -t tmpfs -o mode=0755 tmpfs "$root/dev"
+for node in null zero full random urandom tty; do
+    touch "$root/dev/$node"
+    mount --bind "/dev/$node" "$root/dev/$node"
+done
+mkdir "$root/dev/shm" "$root/dev/pts"
+mount -t tmpfs tmpfs "$root/dev/shm"
+mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts"
+ln -s pts/ptmx "$root/dev/ptmx"
+ln -s /proc/self/fd "$root/dev/fd"
 mount -t tmpfs tmpfs "$root/run"
 mount -t tmpfs tmpfs "$root/tmp"
 ip link set lo up
@@ -37,7 +48,7 @@ cp -r "$units" "$root/etc/systemd/system"
 rm -rf "$root/etc/systemd/system/site"
 : >"$root/etc/fstab"
 for unit in systemd-sysctl systemd-modules-load systemd-binfmt systemd-remount-fs systemd-udevd systemd-udev-trigger \
-    systemd-networkd systemd-resolved systemd-timesyncd systemd-logind systemd-random-seed systemd-pstore; do
+    systemd-tmpfiles-setup-dev systemd-networkd systemd-resolved systemd-timesyncd systemd-logind systemd-random-seed systemd-pstore; do
     ln -s /dev/null "$root/etc/systemd/system/$unit.service"
 done
 for unit in dev-hugepages.mount dev-mqueue.mount sys-kernel-debug.mount sys-kernel-tracing.mount \

@@ -14,6 +14,10 @@ from pathlib import Path
 
 from .waiting import soon
 
+#: Puts the calling shell into the control group $0, and goes on as the command. A systemd takes the root of what it
+#: sees for its own, so that must not be this machine's.
+INTO_GROUP = 'echo $$ >"$0/cgroup.procs" && exec "$@"'
+
 #: Seconds for a boot, and for each order to it.
 PATIENCE = 60.0
 
@@ -24,7 +28,7 @@ NAMESPACES = ["--mount", "--pid", "--fork", "--uts", "--ipc", "--net", "--cgroup
 
 def why_not():
     """Why none can be booted here; None when one can be tried."""
-    for name in ("unshare", "nsenter", "ip", "systemctl"):
+    for name in ("unshare", "setpriv", "nsenter", "ip", "systemctl"):
         if shutil.which(name) is None:
             return f"there is no {name}"
     if os.getuid() != 0:
@@ -44,11 +48,14 @@ class Systemd:
     def __init__(self, workdir, units):
         base = workdir / "systemd"
         base.mkdir()
+        self.group = _hierarchy() / f"chaussette-test-{os.getpid()}"
+        self.group.mkdir()
         self.log_path = workdir / "boot.log"
         (packages,) = [path for path in site.getsitepackages() if (Path(path) / "chaussette").exists()]
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
-                ["unshare", *NAMESPACES, str(BOOT), str(base), sys.base_prefix, packages, str(units)],
+                ["setpriv", "--pdeathsig", "KILL", "sh", "-c", INTO_GROUP, str(self.group)]
+                + ["unshare", *NAMESPACES, str(BOOT), str(base), sys.base_prefix, packages, str(units)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -97,3 +104,20 @@ class Systemd:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.process.pid, signal.SIGKILL)
         self.process.wait(PATIENCE)
+        soon(self._group_is_gone, PATIENCE, what=lambda: f"the end of all in {self.group}")
+
+    def _group_is_gone(self):
+        # A group goes when the groups and the processes in it are gone.
+        for folder, _, _ in os.walk(self.group, topdown=False):
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
+        return not self.group.exists()
+
+
+def _hierarchy():
+    """Where this machine has its control groups of version 2."""
+    for line in Path("/proc/mounts").read_text().splitlines():
+        _, path, kind, *_ = line.split()
+        if kind == "cgroup2":
+            return Path(path)
+    raise CannotBoot("no cgroup2 is mounted")
