@@ -107,7 +107,7 @@ def _watch_extensions(rescue: bool) -> None:
         except ImportError as error:
             if not rescue or REFUSAL not in str(error):
                 raise
-            refused.append((spec.name, [*_import_chain(), spec.name]))
+            _refuse(spec.name)
             source = _source_beside(self.path)
             if source is None:
                 raise
@@ -130,6 +130,12 @@ def _watch_extensions(rescue: bool) -> None:
         _watch_builtins()
 
 
+def _refuse(name: str) -> None:
+    # Once: `traceback` tries again with each AttributeError that it formats.
+    if all(name != other for other, _ in refused):
+        refused.append((name, [*_import_chain(), name]))
+
+
 def _watch_builtins() -> None:
     """Watch what is a part of CPython and refuses all the same: faulthandler, _tracemalloc."""
     importer = importlib.machinery.BuiltinImporter
@@ -140,7 +146,7 @@ def _watch_builtins() -> None:
             return create(spec)
         except ImportError as error:
             if REFUSAL in str(error):
-                refused.append((spec.name, [*_import_chain(), spec.name]))
+                _refuse(spec.name)
             raise
 
     importer.create_module = staticmethod(create_module)
