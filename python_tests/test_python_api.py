@@ -329,7 +329,7 @@ def test_outside_of_a_server_there_is_nothing_to_ask_for():
     assert program(code).stdout == "None None\n"
 
 
-@pytest.mark.parametrize("isolation", ["auto", "main"])
+@pytest.mark.parametrize("isolation", ["auto", "main", "process"])
 def test_an_application_may_ask_for_the_time_of_a_request_wherever_it_is(server, isolation):
     limited = server("apps.anywhere:timeouts", "--timeout", "7.5", "--isolation", isolation)
     assert limited.get().json() == [7.5, 7.5, 7.5]

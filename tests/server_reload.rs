@@ -1,14 +1,16 @@
 //! Interpreters replaced while the server runs: reloads, recycling, scaling, loads that fail. No Python.
 
+#[path = "support/code.rs"]
+mod code;
 #[path = "support/minded.rs"]
 mod minded;
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
-use minded::{Minded, get, send};
+use code::{Code, stop, who};
+use minded::{get, send};
 use rustix::process::Signal;
 
 /// The program that the other tests start.
@@ -16,55 +18,6 @@ use rustix::process::Signal;
 #[ignore = "the program that the other tests start"]
 fn a_server_over_a_scripted_workplace() {
     minded::serve_scripted();
-}
-
-/// The application's code, on disk.
-struct Code(PathBuf);
-
-impl Code {
-    fn new(name: &str, text: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("chaussette-{name}-{}", std::process::id()));
-        std::fs::write(&path, text).unwrap();
-        Self(path)
-    }
-
-    fn write(&self, text: &str) {
-        std::fs::write(&self.0, text).unwrap();
-    }
-
-    fn serve(&self, words: &str) -> Minded {
-        Minded::start(&format!("code:{}", self.0.display()), words)
-    }
-
-    fn gate(&self) -> PathBuf {
-        Path::new(&format!("{}.gate", self.0.display())).to_owned()
-    }
-
-    fn open_gate(&self) {
-        std::fs::write(self.gate(), "").unwrap();
-    }
-}
-
-impl Drop for Code {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-        let _ = std::fs::remove_file(self.gate());
-    }
-}
-
-fn stop(minded: Minded) -> String {
-    minded.signal(Signal::TERM);
-    let (status, said) = minded.ended();
-    assert_eq!(status, 0, "{said}");
-    said
-}
-
-/// Which interpreter answers, and what its code is.
-fn who(port: u16) -> (String, u64) {
-    let answer = get(port, "/");
-    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-    let (code, number) = answer.rsplit_once("\r\n\r\n").unwrap().1.split_once(" from ").unwrap();
-    (code.to_owned(), number.parse().unwrap())
 }
 
 /// Clients that ask without a pause, each time on a connection of its own.
@@ -81,7 +34,7 @@ impl Load {
             let (going, asked) = (Arc::clone(&going), Arc::clone(&asked));
             let client = move || {
                 while going.load(Ordering::Relaxed) {
-                    who(port);
+                    who(port, "/");
                     asked.fetch_add(1, Ordering::Relaxed);
                 }
             };
@@ -104,14 +57,14 @@ fn hup_replaces_each_interpreter_by_one_with_the_new_code() {
     let code = Code::new("hup", "v1");
     let mut minded = code.serve("--interpreters 2");
     let port = minded.port();
-    assert!(who(port).1 < 2);
+    assert!(who(port, "/").1 < 2);
     let load = Load::on(port);
     code.write("v2");
     minded.signal(Signal::HUP);
     minded.line("reloading 2 interpreters, one at a time");
     minded.line("reloaded: 2 interpreters");
     for _ in 0..4 {
-        let (code, number) = who(port);
+        let (code, number) = who(port, "/");
         assert!(code == "v2" && number >= 2, "{code} from {number}");
     }
     assert!(load.end() > 0);
@@ -142,12 +95,12 @@ fn a_reload_to_broken_code_fails_and_the_old_code_goes_on() {
     minded.line("reload failed, the old code goes on:");
     minded.line("SyntaxError: broken on purpose");
     for _ in 0..4 {
-        assert!(who(port).1 < 2, "none of the old ones was touched");
+        assert!(who(port, "/").1 < 2, "none of the old ones was touched");
     }
     code.write("v2");
     minded.signal(Signal::HUP);
     minded.line("reloaded: 2 interpreters");
-    assert_eq!(who(port).0, "v2");
+    assert_eq!(who(port, "/").0, "v2");
     load.end();
     stop(minded);
 }
@@ -163,7 +116,7 @@ fn a_second_hup_is_queued_once() {
     code.write("v2");
     minded.signal(Signal::HUP);
     minded.line("reloading 1 interpreter");
-    while who(port).0 != "v2" {}
+    while who(port, "/").0 != "v2" {}
     // Its successor serves. All serve the new code: the reload is done, though the old one still drains.
     minded.line("reloaded: 1 interpreter");
     code.write("hang");
@@ -175,7 +128,7 @@ fn a_second_hup_is_queued_once() {
         minded.line("a reload is under way: one more follows it");
     }
     drop(held);
-    assert_eq!(who(port).0, "v2");
+    assert_eq!(who(port, "/").0, "v2");
     let said = stop(minded);
     assert!(said.contains("reload failed, the old code goes on: the server is stopping"), "{said}");
 }
@@ -192,7 +145,7 @@ fn a_reload_whose_load_never_ends_gives_way_to_the_next() {
     minded.signal(Signal::HUP);
     minded.line("reload failed, the old code goes on: its first interpreter still loads");
     minded.line("reloaded: 1 interpreter");
-    assert_eq!(who(port).0, "v2");
+    assert_eq!(who(port, "/").0, "v2");
     stop(minded);
 }
 
@@ -238,7 +191,7 @@ fn a_predecessor_that_does_not_come_back_is_stuck_and_its_successor_serves() {
     minded.signal(Signal::HUP);
     minded.says("is stuck: a request does not come back");
     minded.says("reloaded: 2 interpreters");
-    assert_eq!((who(port).0, who(port).0), ("v2".to_owned(), "v2".to_owned()));
+    assert_eq!((who(port, "/").0, who(port, "/").0), ("v2".to_owned(), "v2".to_owned()));
     minded.signal(Signal::TERM);
     let (status, said) = minded.ended();
     assert_eq!(status, 70, "{said}");
@@ -270,7 +223,7 @@ fn exit_handlers_that_hang_hold_up_no_reload() {
     minded.signal(Signal::HUP);
     minded.says("interpreter 0 is left as it is");
     minded.says("reloaded: 2 interpreters");
-    assert_eq!(who(port).0, "v2");
+    assert_eq!(who(port, "/").0, "v2");
     let said = stop(minded);
     assert!(said.contains("left AtOnce"), "{said}");
 }
@@ -285,7 +238,7 @@ fn max_requests_replaces_interpreters_and_loses_no_request() {
         minded.line("is replaced: max-requests");
     }
     assert!(load.end() > 100);
-    assert!(who(port).1 > 2);
+    assert!(who(port, "/").1 > 2);
     let said = stop(minded);
     assert!(said.contains("stopped: 2 interpreters ended"), "{said}");
 }
@@ -298,7 +251,7 @@ fn max_lifetime_replaces_interpreters() {
     for _ in 0..4 {
         minded.line("is replaced: max-lifetime");
     }
-    assert!(who(port).1 > 1);
+    assert!(who(port, "/").1 > 1);
     stop(minded);
 }
 
@@ -310,11 +263,11 @@ fn a_spare_takes_over_before_the_next_one_is_loaded() {
     minded.line("loading \"v1\"");
     // From here on a load does not end, and the spare serves all the same.
     code.write("hang");
-    assert_eq!(who(port), ("v1".to_owned(), 0));
+    assert_eq!(who(port, "/"), ("v1".to_owned(), 0));
     minded.line("interpreter 0 is replaced: max-requests");
     minded.line("loading \"hang\"");
     for _ in 0..3 {
-        assert_eq!(who(port), ("v1".to_owned(), 1));
+        assert_eq!(who(port, "/"), ("v1".to_owned(), 1));
     }
     stop(minded);
 }
@@ -328,7 +281,7 @@ fn ttin_and_ttou_change_the_number_within_its_limits() {
     minded.line("2 interpreters are wanted, 1 before");
     minded.signal(Signal::TTIN);
     minded.line("2 interpreters are wanted already (--max-interpreters)");
-    while who(port).1 != 1 {}
+    while who(port, "/").1 != 1 {}
     minded.signal(Signal::TTOU);
     minded.line("ends: there are more than wanted");
     minded.signal(Signal::TTOU);
@@ -345,10 +298,10 @@ fn a_load_that_fails_while_others_serve_is_tried_again() {
     minded.signal(Signal::TTIN);
     minded.line("an interpreter cannot be loaded, tried again in ");
     minded.line("SyntaxError: broken for now");
-    assert_eq!(who(port).0, "v1");
+    assert_eq!(who(port, "/").0, "v1");
     minded.line("tried again in ");
     code.write("v2");
-    while who(port).0 != "v2" {}
+    while who(port, "/").0 != "v2" {}
     stop(minded);
 }
 
@@ -359,7 +312,7 @@ fn one_that_ends_unasked_is_replaced() {
     let port = minded.port();
     assert!(get(port, "/bomb").starts_with("HTTP/1.1 500 "));
     minded.line("interpreter 0 has ended unasked");
-    assert_eq!(who(port), ("v1".to_owned(), 1));
+    assert_eq!(who(port, "/"), ("v1".to_owned(), 1));
     let said = stop(minded);
     assert!(said.contains("left AtOnce"), "its thread may have left anything behind\n{said}");
 }
@@ -408,11 +361,11 @@ fn a_warm_up_that_fails_is_a_load_that_fails() {
     code.write("cold");
     minded.signal(Signal::HUP);
     minded.line("reload failed, the old code goes on: --warmup /warm: the application answered 503");
-    assert_eq!(who(port).0, "v1");
+    assert_eq!(who(port, "/").0, "v1");
     code.write("v2");
     minded.signal(Signal::HUP);
     minded.line("reloaded: 1 interpreter");
-    assert_eq!(who(port).0, "v2");
+    assert_eq!(who(port, "/").0, "v2");
     stop(minded);
     let (status, said) = Code::new("cold", "cold").serve("--interpreters 1 --warmup /warm").ended();
     assert_eq!(status, 4, "{said}");
@@ -427,7 +380,7 @@ fn an_application_in_the_main_interpreter_is_not_reloaded_and_it_is_said() {
         minded.signal(signal);
         minded.line("cannot obey the signal: the application lives in the main interpreter");
     }
-    assert_eq!(who(port), ("v1".to_owned(), 0));
+    assert_eq!(who(port, "/"), ("v1".to_owned(), 0));
     stop(minded);
 }
 

@@ -16,7 +16,7 @@ use super::launch::{Launched, Launcher};
 use super::words::{Birth, Order, Word};
 use super::worker::{STACK, Worker};
 use crate::application::LoadError;
-use crate::reload::{Made, Sources};
+use crate::reload::Sources;
 
 #[derive(Debug)]
 pub(super) struct Zygote {
@@ -163,7 +163,9 @@ impl Shared {
     fn live(&self, process: Box<dyn Launched>, mut ear: Ear, sources: Option<&Sources>) {
         self.state.lock().process = Some(process);
         while let Some((word, _)) = ear.hear::<Word>() {
-            self.take(word, sources);
+            if let Some(word) = word.overheard(sources) {
+                self.take(word);
+            }
         }
         let process = self.state.lock().process.take();
         let how = process.map(|mut process| {
@@ -186,14 +188,8 @@ impl Shared {
         }
     }
 
-    fn take(&self, word: Word, sources: Option<&Sources>) {
+    fn take(&self, word: Word) {
         match word {
-            Word::Said { level, text } => level.log(&text),
-            Word::Made { since, files, folders } => {
-                if let Some(sources) = sources {
-                    sources.made(Made { since, files, folders });
-                }
-            }
             Word::Ready { .. } => self.change(|state| state.settled = Some(Ok(()))),
             Word::Failed { error } => self.change(|state| state.settled = Some(Err(error))),
             Word::Forked { ticket, pid } => self.change(|state| {
@@ -215,7 +211,7 @@ impl Shared {
                     worker.died(&how);
                 }
             }
-            Word::Found { .. } | Word::Leaves { .. } => {}
+            Word::Found { .. } | Word::Leaves { .. } | Word::Said { .. } | Word::Made { .. } => {}
         }
     }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::application::LoadError;
 use crate::census::Identity;
 use crate::config::LogLevel;
+use crate::reload::{Made, Sources};
 
 /// From the server to a zygote or a worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,6 +98,22 @@ pub enum Word {
     Leaves {
         left: Option<String>,
     },
+}
+
+impl Word {
+    /// Hears what any process says, a line or a file; gives back what only one kind of them does.
+    pub(super) fn overheard(self, sources: Option<&Sources>) -> Option<Self> {
+        match self {
+            Self::Said { level, text } => level.log(&text),
+            Self::Made { since, files, folders } => {
+                if let Some(sources) = sources {
+                    sources.made(Made { since, files, folders });
+                }
+            }
+            other => return Some(other),
+        }
+        None
+    }
 }
 
 /// [`LogLevel`], as it is told.

@@ -14,14 +14,13 @@ use super::cord::{Cord, Ear};
 use super::nursery::Zygote;
 use super::words::{Birth, Loss, Order, Word};
 use crate::application::{LoadError, Obituary};
-use crate::reload::{Made, Sources};
+use crate::reload::Sources;
 
 /// Bytes of stack of a thread that hears. 256 KiB: it formats a line at most.
 pub(super) const STACK: usize = 256 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Worker {
-    number: u64,
     pid: i32,
     cord: Cord,
     /// Keeps it for as long as this one lives.
@@ -80,7 +79,6 @@ impl Worker {
         let (cord, ear) = Cord::new(ours).map_err(|error| cannot("no sockets", error))?;
         let pid = zygote.fork(birth, theirs)?;
         let worker = Arc::new(Self {
-            number: birth.number,
             pid,
             cord,
             zygote: Arc::clone(zygote),
@@ -210,14 +208,8 @@ impl Worker {
         self.changed.notify_all();
     }
 
-    fn take(&self, word: Word, sources: Option<&Sources>) {
+    fn take(&self, word: Word) {
         match word {
-            Word::Said { level, text } => level.log(&text),
-            Word::Made { since, files, folders } => {
-                if let Some(sources) = sources {
-                    sources.made(Made { since, files, folders });
-                }
-            }
             Word::Ready { name } => self.has_loaded(Ok(name)),
             Word::Failed { error } => self.has_loaded(Err(error)),
             Word::Found { ticket, stack } => {
@@ -228,6 +220,8 @@ impl Worker {
             }
             Word::Leaves { left: Some(why) } => tracing::warn!("{why}"),
             Word::Leaves { left: None }
+            | Word::Said { .. }
+            | Word::Made { .. }
             | Word::Forked { .. }
             | Word::NotForked { .. }
             | Word::Died { .. } => {}
@@ -240,16 +234,12 @@ impl Worker {
     }
 }
 
-impl Drop for Worker {
-    fn drop(&mut self) {
-        tracing::debug!("interpreter {}: its process {} is let go", self.number, self.pid);
-    }
-}
-
 /// Hears words until the worker is gone.
 fn hear(mut ear: Ear, sources: Option<Sources>, worker: &std::sync::Weak<Worker>) {
     while let Some((word, _)) = ear.hear::<Word>() {
         let Some(worker) = worker.upgrade() else { return };
-        worker.take(word, sources.as_ref());
+        if let Some(word) = word.overheard(sources.as_ref()) {
+            worker.take(word);
+        }
     }
 }

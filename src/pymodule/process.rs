@@ -107,9 +107,12 @@ pub(super) fn zygote(py: Python<'_>) -> PyResult<i32> {
         match crate::process::zygote(cord, &mut nest)? {
             Hatched::Done => Ok(0),
             Hatched::Worker(birth, cord) => {
+                let Some(told) = nest.told else {
+                    return Err(io::Error::other("it was forked before its zygote was told what to load"));
+                };
                 let loader = |cord: &Arc<Cord>| {
                     *CORD.lock() = Some(Arc::clone(cord));
-                    nest.loader(cord)
+                    told.loader(cord)
                 };
                 let orphaned = || leave_at_once(1);
                 let status = i32::from(work(birth, cord, loader, orphaned).is_err());
@@ -135,27 +138,26 @@ struct PythonNest {
     told: Option<Told>,
 }
 
-impl PythonNest {
-    fn loader(&self, cord: &Arc<Cord>) -> WsgiLoader {
-        let Some(told) = self.told.clone() else { unreachable!("a worker before its zygote has settled") };
+impl Told {
+    fn loader(self, cord: &Arc<Cord>) -> WsgiLoader {
         let cord = Arc::clone(cord);
         let sources = Sources::told_by(move |made| {
             let word = Word::Made { since: made.since, files: made.files, folders: made.folders };
             let _ = cord.say(&word, None);
         });
         WsgiLoader::new(Settings {
-            application: told.application,
-            factory: Truth::from(told.factory),
-            path: told.path,
-            argv: told.argv,
+            application: self.application,
+            factory: Truth::from(self.factory),
+            path: self.path,
+            argv: self.argv,
             home: Home::Process,
-            pool: told.pool,
-            multithread: Truth::from(told.multithread),
-            multiprocess: Truth::from(told.multiprocess),
-            patience: told.patience,
-            sources: told.watched.then_some(sources),
+            pool: self.pool,
+            multithread: Truth::from(self.multithread),
+            multiprocess: Truth::from(self.multiprocess),
+            patience: self.patience,
+            sources: self.watched.then_some(sources),
             unlocked: Truth::False,
-            request_timeout: told.request_timeout,
+            request_timeout: self.request_timeout,
         })
     }
 }
@@ -166,13 +168,11 @@ impl Nest for PythonNest {
         let told: Told = serde_json::from_str(&settings).map_err(|error| wrong(&error))?;
         *CORD.lock() = Some(Arc::clone(cord));
         logging::forward(told.level.into(), tell);
-        let preloads = told.preloads;
-        self.told = Some(told);
-        if !preloads {
+        self.told = Some(told.clone());
+        if !told.preloads {
             return Ok(String::new());
         }
-        let loader = self.loader(cord);
-        let name = loader.preload()?;
+        let name = told.loader(cord).preload()?;
         let threads = freeze().map_err(|error| wrong(&error))?;
         if !threads.is_empty() {
             tracing::warn!(

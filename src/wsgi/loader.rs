@@ -62,6 +62,7 @@ impl WsgiLoader {
             let wrong = |error: PythonError<'_>| LoadError::Interpreter(error.message());
             let support = at.import(c"chaussette._interpreter").map_err(wrong)?;
             begin(at, settings, &support).map_err(wrong)?;
+            tell_request_timeout(at, settings, &support).map_err(wrong)?;
             let kept = support.keep();
             let since = SystemTime::now();
             let imported = import(at, settings, &kept);
@@ -233,9 +234,7 @@ fn prepare<'a>(
     }
     let number = isize::try_from(identity.number).unwrap_or(isize::MAX);
     at.set_attribute(&support, c"number", &at.int(number)?)?;
-    let limit =
-        settings.request_timeout.map_or_else(|| Ok(at.none()), |limit| at.float(limit.as_secs_f64()))?;
-    at.set_attribute(&support, c"request_timeout", &limit)?;
+    tell_request_timeout(at, settings, &support)?;
     let voice = Type::new(at)?;
     let say = voice.instance(at, Voice { number: identity.number })?;
     voice.release(at);
@@ -253,6 +252,17 @@ fn begin<'a>(at: Attached<'a>, settings: &Settings, support: &Object<'a>) -> Res
     let begin = at.attribute(support, c"begin")?;
     let pool = settings.pool.map_or_else(|| Ok(at.none()), |pool| at.str(pool.as_str()))?;
     at.call(&begin, &[&list(at, &settings.path)?, &list(at, &settings.argv)?, &pool]).map(drop)
+}
+
+/// For `chaussette.request_timeout()`.
+fn tell_request_timeout<'a>(
+    at: Attached<'a>,
+    settings: &Settings,
+    support: &Object<'a>,
+) -> Result<(), PythonError<'a>> {
+    let limit =
+        settings.request_timeout.map_or_else(|| Ok(at.none()), |limit| at.float(limit.as_secs_f64()))?;
+    at.set_attribute(support, c"request_timeout", &limit)
 }
 
 fn list<'a>(at: Attached<'a>, texts: &[String]) -> Result<Object<'a>, PythonError<'a>> {
