@@ -147,9 +147,29 @@ def test_the_census_tells_processes_and_their_memory(processes, tmp_path, comman
     assert all(f" {pid} " in table for pid in workers(site))
 
 
+def test_an_end_in_order_is_no_error(processes):
+    site = processes("--interpreters", "2", "--threads", "2", application="apps.hello:app")
+    assert site.get().status == 200
+    assert site.stop() == 0
+    assert "stopped: 2 interpreters ended" in site.log
+    assert "[ERROR]" not in site.log
+
+
+def test_a_zygote_that_still_imports_ends_with_the_server(processes, tmp_path):
+    module, held = tmp_path / "slow_import.py", tmp_path / "held"
+    module.write_text("from chaussette.util import hello_app as app\n")
+    site = processes("--python-path", tmp_path, application="slow_import:app")
+    module.write_text(f"import pathlib, time\npathlib.Path({str(held)!r}).touch()\ntime.sleep(600)\n")
+    site.signal(SIGHUP)
+    soon(held.exists, what="the new code is being imported")
+    assert site.stop() == 0
+    assert session_members(site.pid) == []
+
+
 # Which it is
 
 
+@pytest.mark.isolation("own-gil", reason="where there is a GIL, and auto chooses")
 def test_auto_serves_by_processes_what_no_interpreter_can_hold(server, gate):
     site = server("apps.many_extensions:app", "--interpreters", "3", "--isolation", "auto")
     line = site.wait_for_log(r"\[WARNING\] extension module (\S+) refuses interpreters .* GIL \((.*)\): (.*)")
@@ -171,6 +191,7 @@ def test_auto_serves_by_processes_what_no_interpreter_can_hold(server, gate):
     assert all(answer["sum"] == 3.0 for answer in answers)
 
 
+@pytest.mark.isolation("own-gil", reason="what refuses it has no wheels for a free-threaded build")
 def test_own_gil_never_falls_back(command):
     done = command("--bind", "127.0.0.1:0", "--isolation", "own-gil", "apps.many_extensions:app")
     assert done.returncode == 4

@@ -32,7 +32,7 @@ class Client(threading.Thread):
                     self.said_close = answer["Connection"] == "close"
                 if not connection.ended():
                     self.wrong = "something follows an answer that said close"
-        except (Closed, ConnectionResetError, BrokenPipeError):
+        except (Closed, ConnectionRefusedError, ConnectionResetError, BrokenPipeError):
             pass  # closed before any byte of an answer: the client knows that it may ask again
         except Exception as error:
             self.wrong = f"{type(error).__name__}: {error}"

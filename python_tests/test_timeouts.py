@@ -5,7 +5,7 @@ than the timeout.
 """
 
 import pytest
-from support.isolation import EVERYWHERE, SEVERAL
+from support.isolation import EVERYWHERE, FREE_THREADED_BUILD, SEVERAL
 from support.waiting import soon
 from support.wire import Truncated
 
@@ -46,6 +46,7 @@ def test_a_loop_is_ended_and_its_thread_serves_on(server, path):
     assert "does not come back" not in site.log
 
 
+@pytest.mark.skipif(FREE_THREADED_BUILD, reason="a thread that runs on meanwhile cannot be looked at")
 @EVERYWHERE
 def test_the_log_has_the_stack(site):
     assert site.get("/spin?x=1").status == 504

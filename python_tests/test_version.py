@@ -43,7 +43,7 @@ def test_each_isolation_that_is_told_can_be_had(told, command):
         assert done.returncode == 4, (isolation, done.stderr)
 
 
-@pytest.mark.isolation("own-gil", "main", "process", reason="it is about builds with a GIL")
+@pytest.mark.isolation("own-gil", reason="it is about builds with a GIL")
 def test_free_threads_are_not_told_where_there_are_none(told):
     assert "free-threaded" not in told[1]["isolation"]
 

@@ -77,6 +77,9 @@ pub trait Loader: Send + Sync + 'static {
     fn load(&self, identity: Identity) -> Result<Loaded<Self>, NotLoaded>
     where
         Self: Sized;
+
+    /// Nothing is loaded any more: what a load has begun outside of this process is ended.
+    fn close(&self) {}
 }
 
 /// A loaded application and what its interpreter's further threads need to join it.

@@ -29,6 +29,13 @@ impl<A: Loader, B: Loader> Loader for Either<A, B> {
             }
         })
     }
+
+    fn close(&self) {
+        match self {
+            Self::Left(loader) => loader.close(),
+            Self::Right(loader) => loader.close(),
+        }
+    }
 }
 
 impl<A: Application, B: Application> Application for Either<A, B> {

@@ -1,6 +1,7 @@
 //! How an application comes to life in worker processes: a zygote for each generation, a fork for each worker.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -11,6 +12,9 @@ use super::worker::Worker;
 use crate::application::{Invitation, Killed, LoadError, Loaded, Loader, NotLoaded, Obituary};
 use crate::census::{Identity, Overdue};
 use crate::reload::Sources;
+
+/// How long zygotes that were killed are waited for. 1 s: it is a matter of milliseconds.
+const ENDING: Duration = Duration::from_secs(1);
 
 /// What each load needs to know.
 #[derive(Debug)]
@@ -31,12 +35,25 @@ pub struct ProcessLoader {
 
 /// The zygotes that may be asked for a worker, by the generation of their code. Those of an older one live for as long
 /// as their workers do.
-type Nursery = Vec<(u64, Arc<Zygote>)>;
+#[derive(Debug)]
+enum Nursery {
+    Open(Vec<(u64, Arc<Zygote>)>),
+    Closed,
+}
+
+impl Nursery {
+    fn zygotes(&mut self) -> Result<&mut Vec<(u64, Arc<Zygote>)>, LoadError> {
+        match self {
+            Self::Open(zygotes) => Ok(zygotes),
+            Self::Closed => Err(LoadError::Interpreter("the server is stopping".to_owned())),
+        }
+    }
+}
 
 impl ProcessLoader {
     #[must_use]
     pub fn new(telling: Telling) -> Self {
-        Self { telling, nursery: Mutex::default() }
+        Self { telling, nursery: Mutex::new(Nursery::Open(Vec::new())) }
     }
 
     /// A zygote of this generation that can fork. All that wait for one get it, or learn why there is none.
@@ -44,7 +61,7 @@ impl ProcessLoader {
         let zygote = self.any_zygote(generation)?;
         let settled = zygote.settled();
         // Of older code none is wanted any more; without newer code, it is.
-        self.nursery.lock().retain(|(known, other)| match settled {
+        self.nursery.lock().zygotes()?.retain(|(known, other)| match settled {
             Ok(()) => *known >= generation,
             Err(_) => !Arc::ptr_eq(other, &zygote),
         });
@@ -54,6 +71,7 @@ impl ProcessLoader {
     /// The zygote of this generation: the one there is, or a new one.
     fn any_zygote(&self, generation: u64) -> Result<Arc<Zygote>, LoadError> {
         let mut nursery = self.nursery.lock();
+        let nursery = nursery.zygotes()?;
         nursery.retain(|(_, zygote)| !zygote.is_gone());
         if let Some((_, zygote)) = nursery.iter().find(|(known, _)| *known == generation) {
             return Ok(Arc::clone(zygote));
@@ -79,6 +97,14 @@ impl Loader for ProcessLoader {
         let (worker, name) = Worker::fork(&zygote, identity.into(), self.telling.sources.clone())?;
         let application = relay(&worker, Post::Home)?;
         Ok(Loaded { application, invitation: ProcessInvitation { worker }, name })
+    }
+
+    fn close(&self) {
+        let nursery = std::mem::replace(&mut *self.nursery.lock(), Nursery::Closed);
+        if let Nursery::Open(zygotes) = nursery {
+            zygotes.iter().for_each(|(_, zygote)| zygote.end());
+            zygotes.iter().for_each(|(_, zygote)| zygote.wait(ENDING));
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Weak};
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
@@ -133,6 +134,12 @@ impl Zygote {
     pub(super) fn kill(&self, pid: i32) {
         // If it is gone itself, so are its children.
         let _ = self.cord.say(&Order::Kill { pid }, None);
+    }
+
+    /// Waits until it is gone, but not for longer than `patience`. Blocks.
+    pub(super) fn wait(&self, patience: Duration) {
+        let mut state = self.shared.state.lock();
+        self.shared.changed.wait_while_for(&mut state, |state| state.gone.is_none(), patience);
     }
 
     /// Ends it at once, with its children.

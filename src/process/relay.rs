@@ -307,6 +307,9 @@ impl Application for Relay {
     }
 
     fn end(self) -> Ended {
+        if self.post == Post::Home && self.footing == Footing::Sound {
+            self.worker.dismiss();
+        }
         self.worker.close(&self.lane);
         if self.post == Post::Home {
             // What is not gone in time is killed: the supervisor sees to that.

@@ -35,8 +35,11 @@ struct State {
     loaded: Option<Result<String, LoadError>>,
     /// How it ended.
     death: Option<String>,
+    /// Its own words come by another way than that of its end.
+    words: Words,
     /// And all who had to be told of that have been.
     mourned: Mourned,
+    end: End,
     obituary: Option<Obituary>,
     lanes: Vec<Arc<LaneEnd>>,
     tickets: HashMap<u64, SyncSender<String>>,
@@ -54,6 +57,22 @@ impl std::fmt::Debug for State {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.debug_struct("State").field("loaded", &self.loaded).field("death", &self.death).finish()
     }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Words {
+    #[default]
+    Coming,
+    AllHeard,
+}
+
+/// Whose wish its end is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum End {
+    #[default]
+    Nobodys,
+    /// The server takes its requests away: it ends in order, and there is no news in that.
+    TheServers,
 }
 
 /// The server's end of a lane.
@@ -106,7 +125,8 @@ impl Worker {
             if let Some(loaded) = &state.loaded {
                 return loaded.clone();
             }
-            if let Some(how) = &state.death {
+            // The last thing that it said may be why it could not load.
+            if let Some(how) = state.death.as_ref().filter(|_| state.words == Words::AllHeard) {
                 let report = format!("the process {} that loaded it {how}", self.pid);
                 return Err(LoadError::Application { report });
             }
@@ -127,6 +147,11 @@ impl Worker {
         state.lanes.push(Arc::clone(&lane));
         self.cord.say(&Order::Serve { lane: number }, Some(theirs.into()))?;
         Ok(lane)
+    }
+
+    /// It is to end when its lanes are closed.
+    pub(super) fn dismiss(&self) {
+        self.state.lock().end = End::TheServers;
     }
 
     /// The thread at this lane takes no more.
@@ -197,7 +222,7 @@ impl Worker {
         for lane in state.lanes.drain(..) {
             let _ = lane.socket.shutdown(Shutdown::Both);
         }
-        let obituary = state.obituary.take();
+        let obituary = state.obituary.take().filter(|_| state.end == End::Nobodys);
         drop(state);
         self.cord.cut();
         if let Some(obituary) = obituary {
@@ -241,5 +266,9 @@ fn hear(mut ear: Ear, sources: Option<Sources>, worker: &std::sync::Weak<Worker>
         if let Some(word) = word.overheard(sources.as_ref()) {
             worker.take(word);
         }
+    }
+    if let Some(worker) = worker.upgrade() {
+        worker.state.lock().words = Words::AllHeard;
+        worker.changed.notify_all();
     }
 }

@@ -53,6 +53,10 @@ pub fn zygote(socket: UnixStream, nest: &mut impl Nest) -> io::Result<Hatched> {
     let (cord, mut ear) = Cord::new(socket)?;
     let cord = Arc::new(cord);
     let Some((Order::Begin { settings }, _)) = ear.hear() else { return Ok(Hatched::Done) };
+    // The server may have ended before it was said that this process dies with it.
+    if is_cut(&ear) {
+        return Ok(Hatched::Done);
+    }
     match nest.settle(settings, &cord) {
         Ok(name) => cord.say(&Word::Ready { name }, None)?,
         Err(error) => {
@@ -92,6 +96,12 @@ pub fn zygote(socket: UnixStream, nest: &mut impl Nest) -> io::Result<Hatched> {
             cord.say(&Word::Died { pid, how }, None)?;
         }
     }
+}
+
+fn is_cut(ear: &Ear) -> bool {
+    let mut cord = [PollFd::new(ear.socket(), PollFlags::empty())];
+    poll(&mut cord, Some(&Timespec::default())).is_ok()
+        && cord[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
 }
 
 /// Should the parent end, however, this process is killed.

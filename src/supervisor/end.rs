@@ -73,6 +73,7 @@ impl<L: Loader> Supervisor<L> {
             }
         }
         self.wait_for(|life| life.phase == Phase::Killed, Instant::now() + KILLING).await;
+        self.loader.close();
         self.toll()
     }
 

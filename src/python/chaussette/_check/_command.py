@@ -157,6 +157,12 @@ class Check:
                 message = f"extension module {refusal[0]} refuses (imported through {' > '.join(refusal[1])})"
             kind = "refused" if refusal is not None or _interpreter.REFUSAL in report else "exception"
             return {"kind": kind, "message": message, "report": report}
+        loaded = trial.event("loaded")
+        if isolation == FREE_THREADED and loaded is not None and not loaded["gil_is_off"]:
+            # The server's loader does not want it, then.
+            by = self._gil_enabled_by()
+            name = "an extension" if by is None else by["module"]
+            return {"kind": "gil", "message": f"{name} switched the GIL on again", "report": ""}
         if not_loaded is not None:
             return {"kind": "exception", "message": _last_line(not_loaded["report"]), "report": not_loaded["report"]}
         if trial.end != "done":
@@ -165,11 +171,6 @@ class Check:
             if trial.end == "timeout":
                 message += f" ({self._asked['timeout']:g} s, --check-timeout)"
             return {"kind": kind, "message": message, "report": trial.log}
-        loaded = trial.event("loaded")
-        if isolation == FREE_THREADED and loaded is not None and not loaded["gil_is_off"]:
-            by = self._gil_enabled_by()
-            name = "an extension" if by is None else by["module"]
-            return {"kind": "gil", "message": f"{name} switched the GIL on again", "report": ""}
         return None
 
     def _survey(self) -> dict[str, Any] | None:
