@@ -139,8 +139,8 @@ def read(path: Path) -> Counts:
                 counts.inclusive[here] += int(value)
                 if OUR_MODULE in here.object:
                     counts.sources[SOURCE_ROOTS.sub("", source)] += int(value)
-    # Instructions in progress at an order are in one of them only: single ones.
-    if abs(counts.total - total(path)) > total(path) / 1000:
+    # What a thread has begun at an order is in one of them only: mostly single instructions, 0.19 % with Flask.
+    if abs(counts.total - total(path)) > total(path) / 200:
         raise CallgrindError(f"{path}: {counts.total} instructions in its lines, {total(path)} in its sum")
     return counts
 
