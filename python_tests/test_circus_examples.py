@@ -65,8 +65,9 @@ def test_two_processes_of_which_one_always_serves():
     port = free_port(socket.SOCK_DGRAM)
     text = shipped("two-processes.ini").replace("1664", str(port)).replace("--interpreters 4", "--interpreters 2")
     with circusd(text, **SURROUNDINGS) as daemon:
+        soon(lambda: len(daemon.said("is ready after")) == 2, 30, lambda: daemon.log)
         before = daemon.pids("web")
-        assert len(daemon.said("is ready after")) == len(before) == 2
+        assert len(before) == 2
         with load(daemon, "web"):
             daemon.control("reload", "web", "--sequential", "--waiting")
         assert not set(daemon.pids("web")) & set(before)

@@ -126,9 +126,9 @@ def test_it_tells_how_long_threads_have_waited_for_their_gil(server, tmp_path, u
     assert serving(control)["interpreters"][0]["gil_wait_seconds"] < 0.5
     clients = [site.connect(), site.connect()]
     try:
-        for client in clients:
-            client.ask("GET", f"/?arrived={arrived}&go={go}")
+        clients[0].ask("GET", f"/?arrived={arrived}&go={go}")
         assert os.read(ends[0], 1) == b"x"
+        clients[1].ask("GET", f"/?arrived={arrived}&go={go}")
         # One holds it, and for so long the other one has had a request in hand.
         soon(lambda: sum(request["elapsed_seconds"] > 0.7 for request in control.current) == 2)
     finally:
