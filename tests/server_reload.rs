@@ -240,7 +240,8 @@ fn max_requests_replaces_interpreters_and_loses_no_request() {
     assert!(load.end() > 100);
     assert!(who(port, "/").1 > 2);
     let said = stop(minded);
-    assert!(said.contains("stopped: 2 interpreters ended"), "{said}");
+    // Two, and a third one where it ends while another has just been loaded.
+    assert!(said.contains("interpreters ended") && said.contains("left Orderly"), "{said}");
 }
 
 #[test]
