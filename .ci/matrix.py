@@ -42,7 +42,8 @@ LONGEST = 3600
 #: Beside CPython: what packages are built with from source, and what `.ci/install-*` and the tests call.
 PACKAGES = [
     *("ca-certificates", "gcc", "g++", "make", "pkg-config", "libev-dev", "libffi-dev", "libssl-dev"),
-    *("git", "procps", "iproute2"),
+    # systemd: newer than this machine's, for `CHAUSSETTE_SYSTEMD_ROOT=… pytest python_tests/test_systemd.py`.
+    *("git", "procps", "iproute2", "systemd"),
 ]
 
 GIL, FREE = ("own-gil", "main", "process"), ("free-threaded", "main", "process")

@@ -1,18 +1,19 @@
 #!/bin/bash
-# Boots a systemd of its own, as process 1 of namespaces of its own, on a copy-on-write view of this machine's root.
+# Boots a systemd of its own, as process 1 of namespaces of its own, on a copy-on-write view of a machine's root.
 #
-# Usage: unshare --mount --pid --fork --uts --ipc --net --cgroup --mount-proc boot_systemd.sh BASE PYTHON PACKAGES UNITS
+# Usage: unshare --mount --pid --fork --uts --ipc --net --cgroup --mount-proc boot_systemd.sh BASE PYTHON PACKAGES UNITS [ROOT]
 #
 # BASE: a folder for the copy's changes. PYTHON: the prefix of the CPython to serve with. PACKAGES: the folder that
-# chaussette is installed in. UNITS: what becomes /etc/systemd/system. The application is UNITS/site. Whoever starts this
+# chaussette is installed in. UNITS: what becomes /etc/systemd/system. The application is UNITS/site. ROOT: this
+# machine's, or a folder with another Debian. Whoever starts this
 # is in a control group of its own by then, which is all that this systemd sees of them. Nothing that it does is seen
 # outside of the namespaces; all units that would touch the kernel are masked.
 set -eu
-base=$1 python=$2 packages=$3 units=$4
+base=$1 python=$2 packages=$3 units=$4 below=${5:-/}
 mount --make-rprivate /
 mount -t tmpfs tmpfs "$base"
 mkdir "$base/upper" "$base/work" "$base/root" "$base/empty"
-mount -t overlay overlay -o "lowerdir=/,upperdir=$base/upper,workdir=$base/work" "$base/root"
+mount -t overlay overlay -o "lowerdir=$below,upperdir=$base/upper,workdir=$base/work" "$base/root"
 root=$base/root
 mkdir -p "$root/opt/python" "$root/srv/web"
 mount --bind "$python" "$root/opt/python"

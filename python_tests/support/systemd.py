@@ -18,6 +18,9 @@ from .waiting import soon
 #: sees for its own, so that must not be this machine's.
 INTO_GROUP = 'echo $$ >"$0/cgroup.procs" && exec "$@"'
 
+#: Where that systemd is: this machine's, or a folder with another Debian, whose systemd is a newer one.
+ROOT = Path(os.environ.get("CHAUSSETTE_SYSTEMD_ROOT", "/"))
+
 #: Seconds for a boot, and for each order to it.
 PATIENCE = 60.0
 
@@ -33,9 +36,14 @@ def why_not():
             return f"there is no {name}"
     if os.getuid() != 0:
         return "only root may boot one"
-    if not Path("/lib/systemd/systemd").exists():
-        return "there is no /lib/systemd/systemd"
+    if not (ROOT / "lib/systemd/systemd").exists():
+        return f"there is no {ROOT / 'lib/systemd/systemd'}"
     return None
+
+
+def version():
+    said = subprocess.run(["chroot", ROOT, "systemctl", "--version"], capture_output=True, text=True, timeout=20)
+    return int(said.stdout.split()[1])
 
 
 class CannotBoot(Exception):
@@ -55,7 +63,7 @@ class Systemd:
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", "sh", "-c", INTO_GROUP, str(self.group)]
-                + ["unshare", *NAMESPACES, str(BOOT), str(base), sys.base_prefix, packages, str(units)],
+                + ["unshare", *NAMESPACES, str(BOOT), str(base), sys.base_prefix, packages, str(units), str(ROOT)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
