@@ -76,7 +76,7 @@ def test_what_ends_the_process_says_so_once_if_it_can(server, name):
         lines = [line for line in site.log.splitlines() if row.says in line]
         assert len(lines) == 1, site.log
         if row.ends:
-            where = r"python_tests/apps/leaving\.py:\d+: the process ends at once, with all its interpreters$"
+            where = r"python_tests/apps/leaving\.py:\d+: the process ends at once, with all that is in it$"
             assert re.search(rf"\[CRITICAL\] interpreter \d+: .*{where}", lines[0])
 
 

@@ -97,7 +97,7 @@ def _told(leave, say):
             caller = sys._getframe(1)
             shown = ", ".join([*map(repr, arguments), *(f"{key}={value!r}" for key, value in options.items())])
             called = f"os.{name}({shown}) at {caller.f_code.co_filename}:{caller.f_lineno}"
-            say(f"the application called {called}: the process ends at once, with all its interpreters")
+            say(f"the application called {called}: the process ends at once, with all that is in it")
         return leave(*arguments, **options)
 
     told.__name__ = name
