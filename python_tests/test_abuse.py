@@ -230,6 +230,24 @@ def test_a_thousand_idle_connections_cost_little_and_others_are_served(patient):
         connection.close()
 
 
+def test_what_a_burst_of_connections_had_is_given_back(server):
+    """1,000 requests at once take 13 KiB each, most of which the C library would keep."""
+    site = server("apps.hello:app")
+    with site.connect() as first:
+        first.get("/")
+    before = site.status_kib("VmRSS")
+    burst = [site.connect() for _ in range(1000)]
+    for connection in burst:
+        connection.ask("GET", "/")
+    for connection in burst:
+        assert connection.response().status == 200
+    assert site.status_kib("VmRSS") > before + 1000 * 8
+    soon(lambda: site.status_kib("VmRSS") < before + 1000 * 6, what=lambda: site.status_kib("VmRSS") - before)
+    for connection in burst:
+        assert connection.get("/").status == 200
+        connection.close()
+
+
 def test_a_thousand_unfinished_heads_hold_nobody_up(patient):
     began = [patient.connect() for _ in range(1000)]
     for connection in began:

@@ -24,7 +24,8 @@ use crate::application::{Either, Home};
 use crate::census::Pool;
 use crate::cli;
 use crate::config::{Address, AppForm, Config, Family, Isolation, LogOutput, Patching};
-use crate::interp::Truth;
+use crate::http::Trim;
+use crate::interp::{Truth, trim_heap};
 use crate::listener::{KEPT, Kept};
 use crate::process::ProcessLoader;
 use crate::reload::Sources;
@@ -205,6 +206,10 @@ impl Workplace for MainInterpreter {
             Home::OwnGil | Home::Main => Either::Left(WsgiLoader::new(settings)),
             Home::Process => Either::Right(process::loader(config, settings)),
         }
+    }
+
+    fn trim(&self) -> Option<Trim> {
+        Some(trim_heap)
     }
 
     fn find_hook(&self, config: &Config, name: &str) -> Result<(), String> {

@@ -28,7 +28,7 @@ use crate::census::{Commands, Pool};
 use crate::cli::ExitStatus;
 use crate::config::Config;
 use crate::http::control::Control;
-use crate::http::{self, FrontEnd};
+use crate::http::{self, FrontEnd, Trim};
 use crate::listener::{Kept, Listener};
 use crate::logging;
 use crate::notify::Notify;
@@ -66,6 +66,11 @@ pub trait Workplace {
 
     /// Calls `--pre-hook` or `--post-hook`.
     fn hook(&self, config: &Config, name: &str) -> Result<(), String>;
+
+    /// How to have the allocator give back what it can.
+    fn trim(&self) -> Option<Trim> {
+        None
+    }
 
     /// Who may ask this server to end. Called once, inside the reactor.
     fn signals(&self) -> std::io::Result<Signals> {
@@ -185,7 +190,8 @@ async fn live<W: Workplace>(
     let (drainer, drain) = drain();
     let front_end = FrontEnd::new(listeners, queues.routes(config), config.limits, drain)
         .behind(config.proxies.clone())
-        .logging(logs.lines());
+        .logging(logs.lines())
+        .trimming(workplace.trim());
     let mut serving = std::pin::pin!(front_end.serve());
     let answers = development.is_on();
     let started = tokio::select! {

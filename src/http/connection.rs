@@ -24,7 +24,7 @@ use super::request::{TOO_LARGE, frame, prepare};
 use super::response::{Aborted, Asked, Reply, build, for_version, from_fault, refuse, unavailable};
 use super::socket::Socket;
 use super::wire::Wire;
-use super::{Front, Limits, access, preface};
+use super::{Front, Limits, access, memory, preface};
 use crate::config::ProxyProtocol;
 use crate::dispatch::Refused;
 use crate::exchange::{self, Answer, BodyError, Connection, Exchange, Missing, RequestBody, Witness};
@@ -52,7 +52,9 @@ pub(super) async fn serve(socket: Socket, connection: Arc<Connection>, front: Ar
         let service = service_fn(|request| answer(request, &connection, &front, &link));
         // Boxed, so that a connection that sleeps is small.
         let mut conversation = Box::new(front.protocol.serve_connection(wire, service));
-        match minder.mind(&mut conversation).await {
+        let left = minder.mind(&mut conversation).await;
+        memory::freed(&front);
+        match left {
             Left::Asleep => wire = conversation.into_parts().io,
             Left::AtEnd => {
                 wire = conversation.into_parts().io;

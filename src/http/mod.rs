@@ -7,7 +7,8 @@
 //! between the socket and hyper, `head`, `chunked` and `syntax` check what passes; `request` and `body` lead in,
 //! `response` and `file` lead out, `aside` around hyper; `link` is what they tell one another. What proxies say is
 //! read by `preface` and `proxy` before the first request (PROXY protocol), by `forwarded` and `rfc7239` in each.
-//! `routes` picks the queue. `access` tells the access log. `control` is another server, beside this one.
+//! `routes` picks the queue. `access` tells the access log. `memory` gives the system
+//! back what connections had. `control` is another server, beside this one.
 
 mod accept;
 mod access;
@@ -22,6 +23,7 @@ mod forwarded;
 pub mod fuzzing;
 mod head;
 mod link;
+mod memory;
 mod preface;
 mod proxy;
 mod refusal;
@@ -42,6 +44,8 @@ use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 
+use self::memory::Memory;
+pub use self::memory::Trim;
 use self::preface::TurnedAway;
 pub use self::routes::Routes;
 use crate::access::Lines;
@@ -80,6 +84,7 @@ struct Front {
     scratch: Mutex<Box<[u8]>>,
     /// Connections that wait for a request with hyper and its buffers at hand.
     idle: AtomicUsize,
+    memory: Memory,
 }
 
 /// Accepts and serves until it is told to stop.
@@ -96,8 +101,9 @@ impl FrontEnd {
         let scratch = Mutex::new(vec![0; wire::READ].into_boxed_slice());
         let (proxies, turned_away) = (Proxies::default(), TurnedAway::default());
         let idle = AtomicUsize::new(0);
-        let access = None;
-        let front = Front { routes, limits, proxies, turned_away, drain, access, protocol, scratch, idle };
+        let (access, memory) = (None, Memory::new(None));
+        let front =
+            Front { routes, limits, proxies, turned_away, drain, access, protocol, scratch, idle, memory };
         Self { listeners, front }
     }
 
@@ -112,6 +118,13 @@ impl FrontEnd {
     #[must_use]
     pub fn logging(mut self, access: Option<Lines>) -> Self {
         self.front.access = access;
+        self
+    }
+
+    /// Has memory given back after a burst of connections.
+    #[must_use]
+    pub fn trimming(mut self, trim: Option<Trim>) -> Self {
+        self.front.memory = Memory::new(trim);
         self
     }
 

@@ -17,6 +17,7 @@ pub mod embed;
 mod exception;
 mod ffi;
 mod fork;
+mod heap;
 mod interpreter;
 mod interrupt;
 mod lend;
@@ -28,6 +29,7 @@ pub use attach::{Attached, ThreadState};
 pub use class::{Arguments, Class, Instance, Outcome, Protocol, Type};
 pub use exception::{ExceptionKind, PythonError};
 pub use fork::{is_forked, watch_forks};
+pub use heap::trim_heap;
 pub use interpreter::{
     BirthError, Departure, Interpreter, Residence, adopt, duplicate, leave_after, leave_at_once, this_thread,
 };
