@@ -22,7 +22,7 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// How long after a request hyper and its buffers are kept for the next one. 1 s: longer than between the
 /// requests of one page; what is idle for longer costs a sixth of the memory (measured: 12 KiB, then 2).
-const DOZE: Duration = Duration::from_secs(1);
+pub(super) const DOZE: Duration = Duration::from_secs(1);
 
 /// How long a request waits in the queue after its client stopped sending. 50 ms: a client that shut down
 /// its side and still waits gets its answer from any server that is not overloaded.

@@ -12,12 +12,13 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 
 use super::Front;
+use super::link::DOZE;
 
 /// Connections that have put hyper and its buffers away until it is worth while. 256: 4 MiB.
 const MANY: usize = 256;
 
-/// After these. Who came together falls asleep together: 250 ms.
-const MOMENT: Duration = Duration::from_millis(250);
+/// After these. Of connections that came together some are put to sleep at once, the others a [`DOZE`] later: 250 ms more.
+const MOMENT: Duration = DOZE.saturating_add(Duration::from_millis(250));
 
 /// From one time to the next, at least. 60 s: it takes 5 to 15 ms for a heap of 20 MB, in parts of which a thread that
 /// wants memory of the same heap waits.
