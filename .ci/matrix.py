@@ -226,7 +226,15 @@ class Ready:
     missing: list[str]
 
 
-def prepare(cpython, commit):
+def ingredients():
+    """What a wheel and its environment are made of: a change of tests alone builds nothing anew."""
+    paths = ["src", "Cargo.toml", "Cargo.lock", "pyproject.toml", "README.md", "LICENSE"]
+    scripts = [str(path.relative_to(SOURCE)) for path in sorted((SOURCE / ".ci").glob("install-*"))]
+    trees = ["git", "-C", str(SOURCE), "ls-tree", "HEAD", *paths, ".ci/lib.sh", ".ci/build-wheel", *scripts]
+    return subprocess.run(trees, capture_output=True, text=True, check=True).stdout
+
+
+def prepare(cpython):
     """Build the wheel and install it with what the tests need."""
     place = cpython.place
     place.make()
@@ -244,7 +252,7 @@ def prepare(cpython, commit):
     if place is SID_PLACE:
         environment["PYTHON"] = python
     venv = place.venvs / f"venv-{cpython.name}"
-    stamp = place.path(venv) / "chaussette-commit"
+    stamp = place.path(venv) / "chaussette-ingredients"
 
     def do(command, what):
         return run(
@@ -252,7 +260,7 @@ def prepare(cpython, commit):
         )
 
     notes = place.path(venv) / "chaussette-missing"
-    if not stamp.exists() or stamp.read_text() != commit:
+    if not stamp.exists() or stamp.read_text() != ingredients():
         say(f"{cpython.name}: wheel")
         wheel = do([SOURCE / ".ci" / "build-wheel", python], "wheel").splitlines()[-1]
         say(f"{cpython.name}: packages")
@@ -261,7 +269,7 @@ def prepare(cpython, commit):
             do([venv / "bin" / "pip", "install", "-q", "pip>=25.1"], "pip")
         do([venv / "bin" / "pip", "install", "-q", "--force-reinstall", "--no-deps", wheel], "install")
         notes.write_text("\n".join(install(cpython, venv, do)))
-        stamp.write_text(commit)
+        stamp.write_text(ingredients())
     version = do([venv / "bin" / "python", "-VV"], "version").replace("\n", " ")
     told = do(["sh", "-c", f"{venv}/bin/chaussette --isolation ? 2>&1 || true"], "isolations")
     taken = re.search(r"use one of (.*)", told)
@@ -301,7 +309,7 @@ def install(cpython, venv, do):
                 do([SOURCE / ".ci" / tool], tool)
             except CannotBeDone as error:
                 missing.append(f"{tool}: {error}")
-    for tool in ("install-1.3", "install-bjoern"):
+    for tool in ("install-1.3", "install-bjoern", "install-statsd"):
         try:
             do([SOURCE / ".ci" / tool, venv / "bin" / "pip"], tool)
         except CannotBeDone as error:
@@ -325,7 +333,7 @@ def cell(ready, isolation, commit):
     log = WORK / f"{name}.log"
     workers = (os.cpu_count() or 1) + 1
     words = [ready.venv / "bin" / "python", "-m", "pytest", "-q", "-n", workers, "--dist", "loadfile"]
-    words += ["-p", "no:cacheprovider", f"--junitxml={ready.venv}/report.xml", "python_tests"]
+    words += ["-p", "no:cacheprovider", "--durations=50", f"--junitxml={ready.venv}/report.xml", "python_tests"]
     began = time.monotonic()
     try:
         run(place.words(words), "pytest", log, env=environment, cwd=SOURCE, timeout=LONGEST)
@@ -476,7 +484,7 @@ def main():
         if not todo:
             continue
         try:
-            ready = prepare(cpython, commit)
+            ready = prepare(cpython)
         except CannotBeDone as error:
             left_out += [f"{name}: {error}" for name in todo]
             continue
