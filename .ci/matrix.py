@@ -309,7 +309,9 @@ def install(cpython, venv, do):
                 do([SOURCE / ".ci" / tool], tool)
             except CannotBeDone as error:
                 missing.append(f"{tool}: {error}")
-    for tool in ("install-1.3", "install-bjoern", "install-statsd"):
+    # Etsy's statsd, which knows nothing of Python, is npm's: hundreds of packages in Debian sid.
+    statsd = ["install-statsd"] if cpython.place is HERE_PLACE else []
+    for tool in ("install-1.3", "install-bjoern", *statsd):
         try:
             do([SOURCE / ".ci" / tool, venv / "bin" / "pip"], tool)
         except CannotBeDone as error:

@@ -80,7 +80,9 @@ def test_the_module_runs_as_the_command_does(command):
 
     done = command("--version", python=["-q"])
     assert done.args[0] == sys.executable
-    assert done.stdout == command("--version").stdout
+    # Python has several names in its environment; a console script knows it by the one that installed it.
+    lines = [re.sub(r"(?m)^(python: .*/bin)/.*$", r"\1", text) for text in (done.stdout, command("--version").stdout)]
+    assert lines[0] == lines[1]
 
 
 def test_importing_the_package_loads_no_native_code(command):

@@ -37,7 +37,7 @@ def test_auto_falls_back_for_a_module_of_cpython_itself(server, tmp_path):
     (tmp_path / "needs_faulthandler.py").write_text(
         "import faulthandler\nfrom chaussette.util import hello_app as app\n"
     )
-    site = server("needs_faulthandler:app", "--interpreters", "2", cwd=tmp_path)
+    site = server("needs_faulthandler:app", "--isolation", "auto", "--interpreters", "2", cwd=tmp_path)
     assert site.get().status == 200
     site.wait_for_log(r"\[WARNING\] extension module faulthandler refuses")
 

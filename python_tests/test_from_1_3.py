@@ -24,7 +24,9 @@ from support.waiting import soon, steady
 from support.wire import Connection
 
 ROOT = HERE.parent
-FOLDER = Path(os.environ.get("CHAUSSETTE_1_3", ROOT / "target" / "chaussette-1.3"))
+FOLDER = Path(
+    os.environ.get("CHAUSSETTE_1_3") or Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"), "chaussette-1.3")
+)
 LINES = r"\[\d+\] \[INFO\] (Application is|Serving on|Using) (.*)$"
 
 

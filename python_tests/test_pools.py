@@ -159,7 +159,7 @@ def test_each_pool_is_scaled_by_its_own_command_and_signals_mean_the_interpreter
 
 
 def test_a_request_that_takes_too_long_is_answered_504_in_both_pools(server, code, address):
-    more = ["--timeout", "0.5", "--timeout-grace", "0.5", "--interpreters", "2"]
+    more = ["--timeout", "0.5", "--interpreters", "2"]
     site = server("changing:app", *REPORT, *more, *code.options, "--control", address)
     control = Control(address, site)
     assert [site.get(path).status for path in ("/loop", "/report/loop")] == [504, 504]

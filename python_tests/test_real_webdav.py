@@ -22,6 +22,10 @@ def dav(server, tmp_path):
     return lambda *options, **more: server("apps.webdav:app", *options, env=env, **more)
 
 
+#: What WsgiDAV fails behind any server, as litmus 0.17 finds: asked for a folder alone, it copies the members, too.
+WSGIDAVS = "copy_shallow"
+
+
 # Not litmus's suite `locks`: WsgiDAV fails four of its tests behind any server.
 @pytest.mark.parametrize("suite", ["basic", "copymove", "props", "http"])
 def test_litmus_finds_no_fault(tool, dav, tmp_path, suite):
@@ -30,7 +34,10 @@ def test_litmus_finds_no_fault(tool, dav, tmp_path, suite):
     site = dav("--interpreters", "1", "--threads", "4")
     held = Holdings(site)
     done = run("litmus", url(site), cwd=tmp_path, env={"TESTS": suite}, status=None)
-    assert (done.returncode, re.findall(r"^.*FAIL.*$", done.stdout, re.M)) == (0, []), done.stdout
+    failed = re.findall(r"^ *\d+\. (\w+)\.+ FAIL", done.stdout, re.M)
+    assert set(failed) <= {WSGIDAVS}, done.stdout
+    assert done.returncode == (1 if failed else 0), done.stdout
+    assert "pass" in done.stdout
     held.wait_as_before()
 
 

@@ -1,6 +1,7 @@
 """`--version` and what is installed: lines that scripts and bug reports rely on, and the files of the package."""
 
 import importlib.metadata
+import os
 import platform
 import re
 import subprocess
@@ -33,7 +34,11 @@ def test_the_other_lines_have_the_documented_names(told):
 
 def test_python_is_told_with_its_gil(told):
     gil = "free-threaded" if sysconfig.get_config_var("Py_GIL_DISABLED") else "with a GIL"
-    assert told[1]["python"] == f"CPython {platform.python_version()}, {gil}, {sys.executable}"
+    *words, executable = told[1]["python"].split(", ")
+    assert words == [f"CPython {platform.python_version()}", gil]
+    # By one of its names: a console script has the one that it was installed with.
+    assert os.path.samefile(executable, sys.executable)
+    assert Path(executable).parent == Path(sys.executable).parent
 
 
 def test_each_isolation_that_is_told_can_be_had(told, command):

@@ -105,18 +105,25 @@ def hold(environ, start_response):
         return answer(start_response, {})
 
 
+def compute():
+    """Take some time oneself: the time that the client takes for what is sent does not count."""
+    sum(range(10_000))
+
+
 def endless_generator(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     with Noted():
         while True:
-            yield b"x" * 65536
+            compute()
+            yield b"x" * 1024
 
 
 def endless_write(environ, start_response):
     write = start_response("200 OK", [("Content-Type", "text/plain")])
     with Noted():
         while True:
-            write(b"x" * 65536)
+            compute()
+            write(b"x" * 1024)
 
 
 def stalls(environ, start_response):

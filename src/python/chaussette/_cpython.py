@@ -57,3 +57,12 @@ def spawn_instead_of_fork(context) -> None:
     methods = context._concrete_contexts
     if context._default_context._default_context is methods.get("fork"):
         context._default_context = context.DefaultContext(methods["spawn"])
+
+
+def tell_crashes(faulthandler) -> None:
+    """Have `faulthandler` write where Python is when this process crashes, and no more."""
+    if sys.version_info >= (3, 14):
+        # The stack in C, that it adds, is as long as all else.
+        faulthandler.enable(c_stack=False)
+    else:
+        faulthandler.enable()

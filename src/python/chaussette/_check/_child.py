@@ -9,6 +9,7 @@ import marshal
 import os
 import sys
 
+from chaussette import _cpython
 from chaussette._check._inside import Diary, Watch, loaded
 
 TYPE_CHECKING = False
@@ -39,7 +40,7 @@ def _limit(seconds: float) -> None:
     import faulthandler
     import resource
 
-    faulthandler.enable()
+    _cpython.tell_crashes(faulthandler)
     faulthandler.dump_traceback_later(seconds, exit=True)
     # The application shall import it anew, and be seen doing so: it refuses own-GIL interpreters.
     del sys.modules["faulthandler"]
