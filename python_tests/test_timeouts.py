@@ -115,6 +115,9 @@ def test_what_ends_at_the_last_moment_is_answered_in_one_way_and_hits_no_other_r
     assert seen == {200, 504}
     assert "application raised\n" not in site.log
     assert "exception" not in site.log.lower().replace("exceptions", "")
+    # What came too late is over, and holds up no end.
+    assert site.stop() == 0
+    assert "have not ended in time" not in site.log
 
 
 # Time that is the client's

@@ -9,14 +9,14 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::Builder;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chaussette::application::{
     Application, Ended, Invitation, Killed, Line, LoadError, Loaded, Loader, NotLoaded,
 };
 use chaussette::bell::Bell;
-use chaussette::census::{Identity, Overdue, Thread};
+use chaussette::census::{Identity, Overdue, Record, Thread};
 use chaussette::exchange::{
     Answer, BodyError, Client, Connection, Exchange, Fault, FileRange, Missing, NoReader, Reply, Request,
     RequestBody, Response, ResponseBody, ResponseHead, Scheme, body_channel,
@@ -123,8 +123,9 @@ impl Invitation for Guest {
     }
 
     fn interrupt(self, overdue: &Overdue) {
-        overdue.found("where it is".to_owned());
-        overdue.interrupt(|| ());
+        if overdue.interrupt(|| ()) {
+            overdue.found("where it is".to_owned());
+        }
     }
 }
 
@@ -498,6 +499,28 @@ fn a_request_that_a_dead_worker_never_had_comes_back() {
     drop(back);
     assert!(site.wait(answer).is_err());
     assert!(site.fake.cords.lock().unwrap().is_empty());
+}
+
+#[test]
+fn an_interruption_that_comes_too_late_is_over_at_once() {
+    let site = Site::new();
+    // To the server it is in hand; the worker at the first lane has nothing.
+    let record = Arc::new(Record::new(IDENTITY));
+    let desk = record.desk();
+    desk.sit(Thread::default());
+    let (reply, _answer) = Reply::new(Arc::clone(&site.bell));
+    let exchange = Exchange { request: Box::new(request("/asked", RequestBody::Empty)), reply };
+    desk.open(&exchange, Instant::now(), Duration::ZERO);
+    let overdue = Overdue::new(record, desk, 1, String::new());
+    let (over, told) = channel();
+    let invitation = site.invitation.clone();
+    Builder::new()
+        .spawn(move || {
+            invitation.interrupt(&overdue);
+            over.send((overdue.was_interrupted(), overdue.stack())).unwrap();
+        })
+        .unwrap();
+    assert_eq!(told.recv_timeout(DEADLINE).unwrap(), (true, None));
 }
 
 #[test]

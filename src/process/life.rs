@@ -161,24 +161,26 @@ fn told(worker: u64, number: u64, error: &LoadError) {
     tracing::error!("interpreter {worker}: thread {number} cannot serve: {error}");
 }
 
-/// On a thread of its own: it may have to wait for the interpreter for ever.
+/// On a thread of its own: it may have to wait for the interpreter for ever. Whatever comes of it, the server hears.
 fn interrupt<I: Invitation>((lane, serial): (u64, u64), ticket: u64, inside: &Arc<Inside<I>>) {
+    let found = move |inside: &Inside<I>, stack| {
+        // A server that is gone asks no more.
+        let _ = inside.cord.say(&Word::Found { ticket, stack }, None);
+    };
     let (Some(lane), Some(invitation)) = (inside.lane(lane), inside.invitation.lock().clone()) else {
-        return;
+        return found(inside, None);
     };
     // It was answered in the application's place.
     lane.end.lose(serial, Loss::Revoked);
     let within = Arc::clone(inside);
     let started = thread("interrupt", move || {
-        let Some(_visit) = within.record.visit() else { return };
+        let Some(_visit) = within.record.visit() else { return found(&within, None) };
         let overdue = Overdue::new(Arc::clone(&within.record), lane.desk, serial, String::new());
         invitation.interrupt(&overdue);
-        if let Some(stack) = overdue.stack() {
-            // A server that is gone asks no more.
-            let _ = within.cord.say(&Word::Found { ticket, stack }, None);
-        }
+        found(&within, overdue.stack());
     });
     if let Err(error) = started {
         tracing::warn!("cannot be interrupted: no thread for it: {error}");
+        found(inside, None);
     }
 }

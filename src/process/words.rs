@@ -89,10 +89,10 @@ pub enum Word {
         pid: i32,
         how: String,
     },
-    /// What came of an interruption, and the stack where it found the thread.
+    /// An interruption is over, and this is the stack where it found the thread, unless it came too late.
     Found {
         ticket: u64,
-        stack: String,
+        stack: Option<String>,
     },
     /// It ends, with so much to say about it.
     Leaves {

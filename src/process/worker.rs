@@ -238,7 +238,8 @@ impl Worker {
             Word::Ready { name } => self.has_loaded(Ok(name)),
             Word::Failed { error } => self.has_loaded(Err(error)),
             Word::Found { ticket, stack } => {
-                if let Some(asker) = self.state.lock().tickets.remove(&ticket) {
+                // Who asks is in the record's door until then, and would hold up its end.
+                if let (Some(asker), Some(stack)) = (self.state.lock().tickets.remove(&ticket), stack) {
                     // There is room for one, and it is the only one.
                     let _ = asker.try_send(stack);
                 }
