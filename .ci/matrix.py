@@ -18,7 +18,9 @@ import fcntl
 import json
 import os
 import re
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -38,6 +40,9 @@ BEGIN, END = "<!-- matrix -->", "<!-- /matrix -->"
 
 #: Seconds for a cell: six times what it takes on two idle cores.
 LONGEST = 3600
+
+#: Tests of a cell that are run once more, alone, after they failed, as `make test` does. More are no accident.
+MOST_ONCE_MORE = 3
 
 #: Beside CPython: what packages are built with from source, and what `.ci/install-*` and the tests call.
 PACKAGES = [
@@ -319,13 +324,18 @@ def install(cpython, venv, do):
     return [line.replace("\n", " ") for line in missing]
 
 
+def processor_time():
+    """Seconds of CPU that what this process has started, and waited for, has taken."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 def cell(ready, isolation, commit):
     """Run the suite once; returns its figures."""
     cpython, place = ready.cpython, ready.cpython.place
     name = f"{cpython.name}:{isolation}"
     say(f"{name}: {ready.version}")
     report = place.path(ready.venv) / "report.xml"
-    report.unlink(missing_ok=True)
     environment = {
         **os.environ,
         "CHAUSSETTE_TEST_ISOLATION": isolation,
@@ -333,29 +343,42 @@ def cell(ready, isolation, commit):
         "PIP_FIND_LINKS": "",
     }
     log = WORK / f"{name}.log"
-    workers = (os.cpu_count() or 1) + 1
-    words = [ready.venv / "bin" / "python", "-m", "pytest", "-q", "-n", workers, "--dist", "loadfile"]
-    words += ["-p", "no:cacheprovider", "--durations=50", f"--junitxml={ready.venv}/report.xml", "python_tests"]
-    began = time.monotonic()
-    try:
-        run(place.words(words), "pytest", log, env=environment, cwd=SOURCE, timeout=LONGEST)
-    except CannotBeDone as error:
-        if not report.exists():
-            raise CannotBeDone(f"{name}: {error}") from None
-    except subprocess.TimeoutExpired:
-        raise CannotBeDone(f"{name}: no end within {LONGEST} s; log: {log}") from None
+    began, before = time.monotonic(), processor_time()
+
+    def pytest(*words, log):
+        command = [ready.venv / "bin" / "python", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+        command += ["--durations=50", f"--junitxml={ready.venv}/report.xml", *words]
+        report.unlink(missing_ok=True)
+        try:
+            run(place.words(command), "pytest", log, env=environment, cwd=SOURCE, timeout=LONGEST)
+        except CannotBeDone as error:
+            if not report.exists():
+                raise CannotBeDone(f"{name}: {error}") from None
+        except subprocess.TimeoutExpired:
+            raise CannotBeDone(f"{name}: no end within {LONGEST} s; log: {log}") from None
+        return read(report)
+
+    seen = pytest("-n", (os.cpu_count() or 1) + 1, "--dist", "loadfile", "python_tests", log=log)
+    if 0 < len(seen["failed"]) <= MOST_ONCE_MORE:
+        files = [test.replace("::", ".py::", 1) for test in seen["failed"]]
+        again = pytest(*(f"python_tests/{test}" for test in files), log=log.with_suffix(".again.log"))
+        seen["flaky"] = [test for test in seen["failed"] if test not in again["failed"]]
+        seen["failed"] = again["failed"]
+        seen["passed"] += len(seen["flaky"])
     figures = {
         "cpython": ready.version,
         "commit": commit[:10],
         "date": datetime.date.today().isoformat(),
         "seconds": round(time.monotonic() - began),
         "missing": [line.partition(":")[0] for line in ready.missing],
-        **read(report),
+        **seen,
     }
     skips = sum(figures["skipped"].values())
-    say(f"{name}: {figures['passed']} passed, {len(figures['failed'])} failed, {skips} skipped")
-    for failure in figures["failed"]:
-        print(f"    FAILED {failure}", flush=True)
+    spent = f"{processor_time() - before:.0f} s of CPU in {figures['seconds']} s"
+    say(f"{name}: {figures['passed']} passed, {len(figures['failed'])} failed, {skips} skipped; {spent}")
+    for kind in ("failed", "flaky"):
+        for test in figures[kind]:
+            print(f"    {kind.upper()} {test}", flush=True)
     return figures
 
 
@@ -376,6 +399,7 @@ def read(report):
     return {
         "passed": passed,
         "failed": sorted(set(failed)),
+        "flaky": [],
         "expected_failures": expected,
         "skipped": dict(sorted(skipped.items())),
     }
@@ -406,6 +430,14 @@ def table(figures):
     failed = [(name, test) for name, one in figures.items() for test in one["failed"]]
     if failed:
         lines += ["", "Failed:", "", *(f"- {name}: `{test}`" for name, test in failed)]
+    flaky = [(name, test) for name, one in figures.items() for test in one.get("flaky", [])]
+    if flaky:
+        lines += [
+            "",
+            "Failed, and passed when run once more alone:",
+            "",
+            *(f"- {name}: `{test}`" for name, test in flaky),
+        ]
     lines += ["", "Skipped:", "", "| why | where: how many |", "|---|---|"]
     for reason, where in sorted(reasons.items()):
         cells = ", ".join(f"{name}: {count}" for name, count in where.items())
@@ -465,6 +497,8 @@ def main():
     parser.add_argument("--anew", action="store_true", help="also what is done at this commit")
     parser.add_argument("--table", action="store_true", help="write docs/compatibility.md from docs/matrix.json alone")
     options = parser.parse_args()
+    # A shell's `&` has its commands ignore it, and so would the servers that tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for one in options.cells:
         if not any(one in (name, name.partition(":")[0]) for name in names()):
             parser.error(f"{one}: there is {', '.join(names())}")

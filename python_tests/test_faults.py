@@ -32,7 +32,7 @@ KINDS = {
     "/raises": 5,
     "/breaks_off": 4,
     "/sleeps?seconds=0.02": 8,
-    "/sleeps?seconds=1.2": 1,
+    "/sleeps?seconds=3": 1,
     "/spins?seconds=30": 1,
 }
 
@@ -44,7 +44,7 @@ RIGHT = {
     "/raises": {500},
     "/breaks_off": set(),
     "/sleeps?seconds=0.02": {200},
-    "/sleeps?seconds=1.2": {504},
+    "/sleeps?seconds=3": {504},
     "/spins?seconds=30": {504},
 }
 
@@ -140,7 +140,7 @@ def test_faults_at_random_cost_no_answer_and_leave_nothing_behind(server, tmp_pa
     site = server(
         "apps.faulty:app",
         *("--interpreters", INTERPRETERS, "--min-interpreters", 1, "--max-interpreters", 5),
-        *("--timeout", "0.4", "--max-stuck", "50", "--max-requests", "300", "--max-requests-jitter", "100"),
+        *("--timeout", "1", "--max-stuck", "50", "--max-requests", "300", "--max-requests-jitter", "100"),
         *("--control", f"unix:{control_path}"),
         env={"FAULTY_BROKEN": str(broken)},
     )

@@ -122,7 +122,7 @@ def fails(text):
     raise ValueError(text)
 
 
-@rows.add("500", "application raised", "iter() returned non-iterator", closes=True)
+@rows.add("500", "application raised", "TypeError: ", closes=True)
 def iter_gives_no_iterator(environ, start_response):
     started(start_response)
     return Closing(environ, [], at_iter=lambda: 5)
