@@ -20,11 +20,22 @@ def command(application: str) -> list[str]:
     return [sys.executable or "", *_args_from_interpreter_flags(), os.path.abspath(__file__), application]
 
 
+#: What Werkzeug and `socket` import with the first request, the codec of host names: each worker would have 2 MiB of its
+#: own of it.
+SHARED = ("encodings.idna",)
+
+
 def freeze() -> list[str]:
     """Make this process fit to be forked; return the names of threads that no fork will have."""
+    import contextlib
     import gc
+    import importlib
     import threading
 
+    for name in SHARED:
+        # It may have been left out of a small installation: nobody is the worse for it.
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
     # What is there now is looked at by no collection of a worker, and its pages stay shared.
     gc.collect()
     gc.freeze()
