@@ -20,8 +20,7 @@ def command(application: str) -> list[str]:
     return [sys.executable or "", *_args_from_interpreter_flags(), os.path.abspath(__file__), application]
 
 
-#: What Werkzeug and `socket` import with the first request, the codec of host names: each worker would have 2 MiB of its
-#: own of it.
+#: What Werkzeug and `socket` import with the first request, the codec of host names: 2 MiB in each worker otherwise.
 SHARED = ("encodings.idna",)
 
 
@@ -32,14 +31,22 @@ def freeze() -> list[str]:
     import importlib
     import threading
 
-    for name in SHARED:
-        # It may have been left out of a small installation: nobody is the worse for it.
-        with contextlib.suppress(ImportError):
+    for name in [*SHARED, *_of_django()]:
+        # What is not there, or cannot be imported, is told by whoever misses it: with its first request, as ever.
+        with contextlib.suppress(Exception):
             importlib.import_module(name)
     # What is there now is looked at by no collection of a worker, and its pages stay shared.
     gc.collect()
     gc.freeze()
     return [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+
+
+def _of_django() -> list[str]:
+    """Return the modules that Django would import with its first request: that of the URLs, and all their views'."""
+    handlers, conf = (sys.modules.get(f"django.{name}") for name in ("core.handlers.wsgi", "conf"))
+    if handlers is None or conf is None or not conf.settings.configured:
+        return []
+    return [conf.settings.ROOT_URLCONF]
 
 
 def fork() -> int:
