@@ -109,6 +109,36 @@ def test_without_a_zygote_each_worker_imports_the_application(processes):
     assert len({one["pid"] for one in found}) == 2
 
 
+SHOWS = """
+import json, os, sys
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [json.dumps({"parent": os.getppid(), "modules": list(sys.modules)}).encode()]
+"""
+DJANGO = """
+from django.conf import settings
+settings.configure(SECRET_KEY="x", ROOT_URLCONF="shows_urls")
+import django.core.handlers.wsgi
+"""
+
+
+def test_what_the_first_request_would_import_is_imported_once(processes, tmp_path):
+    (tmp_path / "shows.py").write_text(SHOWS)
+    shown = processes("--python-path", tmp_path, application="shows:app").get().json()
+    assert "encodings.idna" in shown["modules"]
+    notes = tmp_path / "notes"
+    (tmp_path / "shows_django.py").write_text(SHOWS + DJANGO)
+    (tmp_path / "shows_urls.py").write_text(f"import os\nopen({str(notes)!r}, 'a').write(f'{{os.getpid()}} ')\n")
+    shown = processes("--python-path", tmp_path, application="shows_django:app").get().json()
+    assert notes.read_text().split() == [str(shown["parent"])]
+
+
+def test_urls_that_cannot_be_imported_are_told_of_by_a_request_and_not_by_the_start(processes, tmp_path):
+    (tmp_path / "shows.py").write_text(SHOWS + DJANGO)
+    assert processes("--python-path", tmp_path, application="shows:app").get().status == 200
+
+
 def test_random_numbers_of_workers_differ(processes):
     site = processes("--interpreters", "2")
     seen = {}

@@ -4,12 +4,12 @@
 
 mod either;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use either::Either;
 
 use crate::census::{Identity, Overdue, Thread};
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Service};
 
 /// An application on the thread that serves it. Not `Send`: it is born, serves and ends there.
 pub trait Application {
@@ -46,6 +46,31 @@ pub trait Line {
 
     /// The application has not begun with this request and never will: another one shall.
     fn give_back(&mut self, exchange: Exchange);
+
+    /// Further requests that wait, for an application that is quicker with several at once. Each is begun by
+    /// [`Line::proceed`], in order, or taken back.
+    fn ahead(&mut self, _appetite: Appetite) -> Vec<Exchange> {
+        Vec::new()
+    }
+
+    /// The request in hand was done with `at` that time, and the next of those ahead begun. Who serves it now.
+    fn proceed(&mut self, _at: Instant) -> Option<Service> {
+        None
+    }
+
+    /// The last of those ahead was not begun: another one shall have it.
+    fn take_back(&mut self, exchange: Exchange) {
+        self.give_back(exchange);
+    }
+}
+
+/// How many requests an application takes beside the one in hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Appetite {
+    /// At most, if others have as many.
+    pub most: usize,
+    /// Also if others then have none: no more than `most`.
+    pub alone: usize,
 }
 
 /// How an application ended.

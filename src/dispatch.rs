@@ -8,6 +8,8 @@
 //! Submissions are collected during one turn of the reactor and handed over when it is about to park
 //! ([`Dispatcher::flush`]), waking one free worker for each: a wake per request costs 3–10 µs more.
 
+mod ahead;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -17,7 +19,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::Notify;
 
 use crate::bell::{Bell, Ringer};
-use crate::census::{self, Closed, Counters, Desk};
+use crate::census::{self, Closed, Counters, Desk, Entry};
 use crate::exchange::{Exchange, Service};
 
 /// Requests handed over at once at most, within one turn of the reactor. 32: see [`crate::bell`].
@@ -26,7 +28,13 @@ const BATCH: usize = 32;
 /// A queue that holds `capacity` waiting requests at most.
 pub fn queue(capacity: usize, bell: Arc<Bell>) -> (Dispatcher, WorkQueue) {
     let shared = Arc::new(Shared {
-        state: Mutex::new(State { waiting: VecDeque::new(), idle: VecDeque::new(), seats: 0, closed: false }),
+        state: Mutex::new(State {
+            waiting: VecDeque::new(),
+            idle: VecDeque::new(),
+            seats: 0,
+            bite: 1,
+            closed: false,
+        }),
         capacity,
         bell,
         watched: AtomicBool::new(false),
@@ -58,6 +66,8 @@ struct State {
     idle: VecDeque<Arc<Bed>>,
     /// All seats there are.
     seats: usize,
+    /// Requests that one seat takes at once though others sleep.
+    bite: usize,
     closed: bool,
 }
 
@@ -157,7 +167,7 @@ impl Dispatcher {
         }
         let since = Instant::now();
         let mut state = self.shared.state.lock();
-        let mut calls = batch.len();
+        let mut calls = batch.len().div_ceil(state.bite);
         state.waiting.extend(batch.drain(..).map(|exchange| Waiting { exchange, since }));
         while calls > 0 && state.call_one() {
             calls -= 1;
@@ -315,6 +325,7 @@ impl Member {
             ringer: Ringer::new(),
             desk,
             closed: Closed::Undisturbed,
+            ahead: VecDeque::new(),
         }
     }
 
@@ -345,6 +356,8 @@ pub struct Seat {
     desk: Arc<Desk>,
     /// How the requests since the last call of [`Seat::was_interrupted`] were left.
     closed: Closed,
+    /// What it has taken beside the request in hand, each with the time since when it waits.
+    ahead: VecDeque<Entry>,
 }
 
 impl Seat {

@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use chaussette::application::Appetite;
 use chaussette::bell::Bell;
 use chaussette::census::{Closed, Roster};
 use chaussette::dispatch::{Dispatcher, Member, Refused, queue};
@@ -194,6 +195,36 @@ fn a_seat_that_is_retired_when_it_was_just_called_passes_the_call_on() {
         drop((answer, old_go, new_go));
         work.close();
     }
+}
+
+#[test]
+fn a_seat_takes_its_share_ahead_and_puts_back_what_was_not_begun() {
+    let (dispatcher, work) = queue(8, Arc::new(Bell::default()));
+    let roster = Roster::new(work.clone());
+    let desk = roster.register(0).desk();
+    let member = work.member();
+    let (mut seat, mut other) = (member.seat(Arc::clone(&desk)), member.seat(Arc::default()));
+    let answers: Vec<_> = (1..=7).map(|number| submit(&dispatcher, &format!("/{number}"))).collect();
+    dispatcher.flush();
+    let path = |exchange: &Exchange| exchange.request.uri.path().to_owned();
+    let first = seat.take().expect("a request");
+    let mut ahead = seat.ahead(Appetite { most: 32, alone: 0 });
+    assert_eq!(ahead.iter().map(path).collect::<Vec<_>>(), ["/2", "/3", "/4"], "half of what waits");
+    let done = Instant::now();
+    let service = seat.proceed(done).expect("another one");
+    let entry = desk.entry().expect("it is in hand");
+    assert_eq!((entry.uri.path(), entry.since, entry.serial), ("/2", done, 2));
+    assert_eq!(service.queued, entry.queued);
+    assert_eq!(desk.served(), 1);
+    seat.take_back(ahead.pop().expect("the last"));
+    assert_eq!(path(&other.take().expect("it is the first again")), "/4");
+    assert_eq!(path(&other.take().expect("the one behind it")), "/5");
+    seat.proceed(Instant::now()).expect("/3");
+    assert!(seat.proceed(Instant::now()).is_none());
+    assert!(seat.ahead(Appetite { most: 0, alone: 0 }).is_empty());
+    member.retire();
+    assert!(seat.ahead(Appetite { most: 32, alone: 0 }).is_empty());
+    drop((first, ahead, answers));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Worker processes from the server's side, over a fake: a thread is the zygote, others are its workers. No Python.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::poll_fn;
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chaussette::application::{
-    Application, Ended, Invitation, Killed, Line, LoadError, Loaded, Loader, NotLoaded,
+    Appetite, Application, Ended, Invitation, Killed, Line, LoadError, Loaded, Loader, NotLoaded,
 };
 use chaussette::bell::Bell;
 use chaussette::census::{Identity, Overdue, Record, Thread};
@@ -213,6 +213,13 @@ fn answer(Exchange { mut request, reply }: Exchange, line: &mut dyn Line) {
             reply.hint(head(StatusCode::OK).headers);
             reply.respond(head(StatusCode::OK), Bytes::new());
         }
+        "/gate" => {
+            let (begun, gate) = GATES.lock().unwrap().remove(request.uri.query().unwrap()).unwrap();
+            begun.send(()).unwrap();
+            // Closed: it is open.
+            let _ = gate.recv();
+            reply.respond(head(StatusCode::OK), Bytes::new());
+        }
         "/fails" => reply.fail(Fault::Application("failed")),
         "/breaks" => {
             let mut body = reply.start(head(StatusCode::OK));
@@ -230,6 +237,16 @@ fn answer(Exchange { mut request, reply }: Exchange, line: &mut dyn Line) {
         }
         other => panic!("{other}"),
     }
+}
+
+/// What "/gate" waits at, by its query.
+static GATES: Mutex<BTreeMap<String, (Sender<()>, Receiver<()>)>> = Mutex::new(BTreeMap::new());
+
+/// What opens it by being dropped, and what tells that somebody waits there.
+fn gate(name: &str) -> (Sender<()>, Receiver<()>) {
+    let ((open, gate), (begins, begun)) = (channel(), channel());
+    GATES.lock().unwrap().insert(name.to_owned(), (begins, gate));
+    (open, begun)
 }
 
 fn tempfile() -> std::fs::File {
@@ -250,11 +267,16 @@ struct Site {
     bell: Arc<Bell>,
     invitation: chaussette::process::ProcessInvitation,
     requests: Sender<Exchange>,
+    /// What waits behind the next request.
+    waiting: Arc<Mutex<VecDeque<Exchange>>>,
     /// What came back unread.
     back: Receiver<Exchange>,
 }
 
-struct Asked(Sender<Exchange>);
+struct Asked {
+    waiting: Arc<Mutex<VecDeque<Exchange>>>,
+    back: Sender<Exchange>,
+}
 
 impl Line for Asked {
     fn next(&mut self) -> Option<Exchange> {
@@ -268,7 +290,12 @@ impl Line for Asked {
     fn offered(&mut self) {}
 
     fn give_back(&mut self, exchange: Exchange) {
-        self.0.send(exchange).unwrap();
+        self.back.send(exchange).unwrap();
+    }
+
+    fn ahead(&mut self, Appetite { most, .. }: Appetite) -> Vec<Exchange> {
+        let mut waiting = self.waiting.lock().unwrap();
+        if waiting.len() <= most { waiting.drain(..).collect() } else { Vec::new() }
     }
 }
 
@@ -287,22 +314,41 @@ impl Site {
         let (requests, queue) = channel();
         let (given, back) = channel();
         let mut relay: Relay = loaded.application;
+        let waiting = Arc::<Mutex<VecDeque<Exchange>>>::default();
+        let line = Arc::clone(&waiting);
         Builder::new()
             .spawn(move || {
                 while let Ok(exchange) = queue.recv() {
-                    relay.serve(exchange, &mut Asked(given.clone()));
+                    relay.serve(exchange, &mut Asked { waiting: Arc::clone(&line), back: given.clone() });
                 }
                 relay.end();
             })
             .unwrap();
-        Self { fake, bell: Arc::default(), invitation: loaded.invitation, requests, back }
+        Self { fake, bell: Arc::default(), invitation: loaded.invitation, requests, waiting, back }
+    }
+
+    fn exchange(&self, request: Request) -> (Exchange, Answer) {
+        let (reply, answer) = Reply::new(Arc::clone(&self.bell));
+        reply.take();
+        (Exchange { request: Box::new(request), reply }, answer)
     }
 
     fn send(&self, request: Request) -> Answer {
-        let (reply, answer) = Reply::new(Arc::clone(&self.bell));
-        reply.take();
-        self.requests.send(Exchange { request: Box::new(request), reply }).unwrap();
+        let (exchange, answer) = self.exchange(request);
+        self.requests.send(exchange).unwrap();
         answer
+    }
+
+    /// Sends these at once, behind a quick request.
+    fn send_together(&self, paths: &[&str]) -> Vec<Answer> {
+        let asked = paths.iter().map(|path| self.exchange(request(path, RequestBody::Empty)));
+        let (exchanges, answers): (VecDeque<_>, Vec<_>) = asked.unzip();
+        *self.waiting.lock().unwrap() = exchanges;
+        // However busy the machine, at last the worker has been quick.
+        while !self.waiting.lock().unwrap().is_empty() {
+            self.get("/hint").unwrap();
+        }
+        answers
     }
 
     fn get(&self, path: &str) -> Result<Response, Missing> {
@@ -521,6 +567,77 @@ fn an_interruption_that_comes_too_late_is_over_at_once() {
         })
         .unwrap();
     assert_eq!(told.recv_timeout(DEADLINE).unwrap(), (true, None));
+}
+
+#[test]
+fn requests_that_are_sent_at_once_are_each_answered() {
+    let mut site = Site::new();
+    let answers = site.send_together(&["/asked?1", "/file", "/parts", "/fails", "/file", "/asked?2"]);
+    // What is sent back behind a stream, or by a slow machine, is sent again, as the queue does it.
+    let (back, again) = (std::mem::replace(&mut site.back, channel().1), site.requests.clone());
+    Builder::new().spawn(move || back.into_iter().for_each(|back| drop(again.send(back)))).unwrap();
+    let told = answers.into_iter().map(|answer| match site.wait(answer) {
+        Ok(response) => match site.all(response.body).unwrap() {
+            text if text.starts_with(b"PROPFIND /asked") => format!("asked {}", char::from(text[16])),
+            text => format!("{} bytes", text.len()),
+        },
+        Err(missing) => format!("{missing:?}"),
+    });
+    let fails = format!("{:?}", Missing::Failed(Fault::Application("failed")));
+    let wanted = ["asked 1", "5 bytes", "2000000 bytes", fails.as_str(), "5 bytes", "asked 2"];
+    assert_eq!(told.collect::<Vec<_>>(), wanted);
+}
+
+/// A request that does not come to its end before `gate` is dropped, and two that were sent behind it.
+struct Slow {
+    gate: Sender<()>,
+    slow: Answer,
+    before: Answer,
+    behind: [Exchange; 2],
+}
+
+impl Slow {
+    fn new(site: &Site, name: &str) -> Self {
+        let (gate, begun) = gate(name);
+        loop {
+            let gated = format!("/gate?{name}");
+            let answers = site.send_together(&["/hint", &gated, "/asked?1", "/asked?2"]);
+            let [before, slow, ..] = <[Answer; 4]>::try_from(answers).unwrap();
+            let last = site.back.recv_timeout(DEADLINE).unwrap();
+            let behind = [site.back.recv_timeout(DEADLINE).unwrap(), last];
+            // A machine that is slow itself may have had it all sent back: once more.
+            if begun.recv_timeout(DEADLINE / 30).is_ok() {
+                return Self { gate, slow, before, behind };
+            }
+            site.back.try_iter().for_each(drop);
+        }
+    }
+}
+
+#[test]
+fn requests_behind_a_slow_one_go_back_and_are_not_begun() {
+    let site = Site::new();
+    let Slow { gate, slow, before, behind } = Slow::new(&site, "slow");
+    assert_eq!(
+        behind.map(|back| back.request.uri.to_string()),
+        ["/asked?1", "/asked?2"],
+        "the last one first"
+    );
+    assert!(site.wait(before).is_ok(), "what was finished does not wait for it");
+    drop(gate);
+    assert!(site.wait(slow).is_ok());
+    // The next one is neither skipped nor taken for one of those.
+    assert_eq!(site.all(site.get("/file").unwrap().body).unwrap(), b"23456");
+}
+
+#[test]
+fn a_death_costs_the_request_in_hand_and_none_beside_it() {
+    let site = Site::new();
+    let Slow { gate, slow, before, behind } = Slow::new(&site, "death");
+    site.kill();
+    assert!(site.wait(before).is_ok());
+    assert_eq!(site.wait(slow).map(drop), Err(Missing::Failed(Fault::Lost)));
+    drop((gate, behind));
 }
 
 #[test]

@@ -66,6 +66,25 @@ pub enum Closed {
     Interrupted,
 }
 
+impl Entry {
+    /// Of a request that is not begun yet; `since` when it has waited.
+    #[must_use]
+    pub fn of(exchange: &Exchange, since: Instant) -> Self {
+        let request = &exchange.request;
+        Self {
+            serial: 0,
+            method: request.method.clone(),
+            uri: request.uri.clone(),
+            client: request.connection.client,
+            since,
+            queued: Duration::ZERO,
+            revoker: exchange.reply.revoker(),
+            timed_out: false,
+            interrupted: false,
+        }
+    }
+}
+
 impl Desk {
     /// In the interpreter of this number.
     #[must_use]
@@ -100,21 +119,20 @@ impl Desk {
 
     /// Its own thread has `exchange` from `now` on. Closes what was there.
     pub fn open(&self, exchange: &Exchange, now: Instant, queued: Duration) -> Closed {
-        add(&self.handed_out, 1);
+        self.begin(Entry::of(exchange, now), now, queued)
+    }
+
+    /// Its own thread has what `entry` is of, from `now` on. Closes what was there.
+    pub fn begin(&self, entry: Entry, now: Instant, queued: Duration) -> Closed {
+        self.skip();
         add(&self.queued, nanoseconds(queued));
-        let request = &exchange.request;
-        let entry = Entry {
-            serial: self.handed_out.load(Ordering::Relaxed),
-            method: request.method.clone(),
-            uri: request.uri.clone(),
-            client: request.connection.client,
-            since: now,
-            queued,
-            revoker: exchange.reply.revoker(),
-            timed_out: false,
-            interrupted: false,
-        };
-        self.replace(Some(entry), now)
+        let serial = self.handed_out.load(Ordering::Relaxed);
+        self.replace(Some(Entry { serial, since: now, queued, ..entry }), now)
+    }
+
+    /// The next number is of a request that is not begun here after all.
+    pub fn skip(&self) {
+        add(&self.handed_out, 1);
     }
 
     /// Its own thread has finished with what it had.

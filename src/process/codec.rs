@@ -18,6 +18,8 @@ pub(super) mod down {
     pub(in crate::process) const BODY: u8 = 2;
     pub(in crate::process) const BODY_END: u8 = 3;
     pub(in crate::process) const BODY_FAILED: u8 = 4;
+    /// A request that is the worker's only if it gets a token for it.
+    pub(in crate::process) const AHEAD: u8 = 5;
 }
 
 /// And to it.
@@ -38,8 +40,10 @@ pub(super) mod up {
     pub(in crate::process) const WANT: u8 = 8;
     /// Does anybody still wait for this?
     pub(in crate::process) const PROBE: u8 = 9;
-    /// The thread is done with the request: the next one may come.
+    /// The thread is done with the request, when, and how long that took: the next one may come.
     pub(in crate::process) const DONE: u8 = 10;
+    /// There was no token for this one.
+    pub(in crate::process) const SKIPPED: u8 = 11;
 }
 
 /// What was read makes no sense.
@@ -259,6 +263,12 @@ pub(super) fn head(contents: Bytes) -> Result<(ResponseHead, Bytes), Malformed> 
     }
     let headers = headers(&mut from)?;
     Ok((ResponseHead { status, reason, headers, names }, from.0))
+}
+
+/// When a request was done with, by [`super::clock`], and how many nanoseconds that took.
+pub(super) fn done(contents: Bytes) -> Result<(u64, u64), Malformed> {
+    let mut from = Reader(contents);
+    Ok((from.long()?, from.long()?))
 }
 
 /// Offset and length of a file, after its head.

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use super::frame::{Frames, Lost};
 use super::outbox::{Outbox, Wait};
 
-/// The kinds of its frames: with a descriptor, or without.
+/// The kinds of its frames: without a descriptor, or with some.
 const SAID: u8 = 0;
 const HANDED: u8 = 1;
 
@@ -34,13 +34,21 @@ impl Cord {
 
     /// Says it, with a descriptor. An error: the other end is gone.
     pub fn say(&self, what: &impl Serialize, file: Option<OwnedFd>) -> io::Result<()> {
+        self.hand(what, file)
+    }
+
+    /// Says it, with descriptors: [`Ear::hear`] gives the first, [`Ear::file`] the others.
+    pub(super) fn hand(
+        &self,
+        what: &impl Serialize,
+        files: impl IntoIterator<Item = OwnedFd>,
+    ) -> io::Result<()> {
+        let mut files = files.into_iter().peekable();
         let text = serde_json::to_vec(what)?;
         let mut outbox = self.outbox.lock();
-        let kind = if file.is_some() { HANDED } else { SAID };
+        let kind = if files.peek().is_some() { HANDED } else { SAID };
         outbox.put(kind, Some(text.into()), |_| ());
-        if let Some(file) = file {
-            outbox.attach(file);
-        }
+        files.for_each(|file| outbox.attach(file));
         outbox.flush(&self.socket, Wait::Until(0))?;
         Ok(())
     }
@@ -69,6 +77,11 @@ impl Ear {
         let heard = serde_json::from_slice(&frame.contents).ok()?;
         let file = if frame.kind == HANDED { self.frames.file() } else { None };
         Some((heard, file))
+    }
+
+    /// The next descriptor that came with what was heard last.
+    pub(super) fn file(&mut self) -> Option<OwnedFd> {
+        self.frames.file()
     }
 
     /// To wait for more with others.

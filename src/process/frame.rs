@@ -22,7 +22,7 @@ const BUFFER: usize = 64 * 1024;
 const MOST: usize = 1 << 30;
 
 /// Descriptors that come with one read at most.
-const FILES: usize = 4;
+pub(super) const FILES: usize = 4;
 
 /// One frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +89,11 @@ impl Frames {
         }
     }
 
+    /// Whether the next frame is here already.
+    pub(super) fn has_next(&self) -> bool {
+        self.head().is_some_and(|(_, length)| HEAD + length <= self.end - self.start)
+    }
+
     /// The next frame that is here already.
     pub(super) fn ready(&mut self) -> Option<Frame> {
         let (kind, length) = self.head()?;
@@ -114,7 +119,7 @@ impl Frames {
                 Some((kind, length)) if HEAD + length > self.buffer.len() => {
                     return self.large(&socket, kind, length);
                 }
-                _ => self.fill(&socket)?,
+                _ => self.fill(&socket, RecvFlags::empty())?,
             }
         }
     }
@@ -126,7 +131,21 @@ impl Frames {
         Some((kind, usize::try_from(u32::from_le_bytes([a, b, c, d])).ok()?))
     }
 
-    fn fill(&mut self, socket: &impl AsFd) -> Result<(), Lost> {
+    /// Whether the frame that comes next is read to where it stays: [`Frames::next`] does that.
+    pub(super) fn is_large(&self) -> bool {
+        self.head().is_some_and(|(_, length)| HEAD + length > self.buffer.len())
+    }
+
+    /// Reads what has come, without waiting. False: nothing has.
+    pub(super) fn look(&mut self, socket: impl AsFd) -> Result<bool, Lost> {
+        match self.fill(&socket, RecvFlags::DONTWAIT) {
+            Ok(()) => Ok(true),
+            Err(Lost::Broken(error)) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(lost) => Err(lost),
+        }
+    }
+
+    fn fill(&mut self, socket: &impl AsFd, flags: RecvFlags) -> Result<(), Lost> {
         if self.start > 0 {
             self.buffer.copy_within(self.start..self.end, 0);
             self.end -= self.start;
@@ -134,8 +153,8 @@ impl Frames {
         }
         let Some(room) = self.buffer.get_mut(self.end..) else { return Err(Lost::Closed) };
         let length = match &mut self.files {
-            Files::Unexpected => again(|| recv(socket, &mut *room, RecvFlags::empty()).map(|(_, got)| got))?,
-            Files::Kept(files) => again(|| with_files(socket, room, files))?,
+            Files::Unexpected => again(|| recv(socket, &mut *room, flags).map(|(_, got)| got))?,
+            Files::Kept(files) => again(|| with_files(socket, room, files, flags))?,
         };
         if length == 0 {
             return Err(Lost::Closed);
@@ -162,10 +181,15 @@ impl Frames {
     }
 }
 
-fn with_files(socket: &impl AsFd, room: &mut [u8], files: &mut VecDeque<OwnedFd>) -> Result<usize, Errno> {
+fn with_files(
+    socket: &impl AsFd,
+    room: &mut [u8],
+    files: &mut VecDeque<OwnedFd>,
+    flags: RecvFlags,
+) -> Result<usize, Errno> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FILES))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let received = recvmsg(socket, &mut [IoSliceMut::new(room)], &mut control, FLAGS)?;
+    let received = recvmsg(socket, &mut [IoSliceMut::new(room)], &mut control, FLAGS | flags)?;
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(passed) = message {
             files.extend(passed.inspect(close_on_exec));
@@ -188,7 +212,7 @@ fn close_on_exec(file: &OwnedFd) {
 }
 
 /// Once more when a signal came between.
-fn again<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+pub(super) fn again<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
     loop {
         match call() {
             Err(Errno::INTR) => {}

@@ -11,15 +11,18 @@ use std::time::{Duration, Instant};
 use bytes::{BufMut as _, Bytes};
 use http::HeaderMap;
 use parking_lot::Mutex;
+use rustix::io::Errno;
 
+use super::ahead::Behind;
+use super::clock::Clock;
 use super::codec::{self, Known, Rest, down, up};
 use super::frame::{Frame, Frames};
-use super::outbox::{Outbox, Wait};
+use super::outbox::{Outbox, Wait, Written};
 use super::words::Loss;
 use crate::application::Line;
 use crate::census::{Closed, Desk};
 use crate::exchange::{
-    BodyError, BodyReader, Exchange, Fault, FileRange, Inlet, NoReader, Outlet, Reply, RequestBody,
+    BodyError, BodyReader, Exchange, Fault, FileRange, Inlet, NoReader, Outlet, Reply, Request, RequestBody,
     ResponseHead, Unsent,
 };
 
@@ -34,7 +37,10 @@ pub(super) struct Lane {
     /// Requests so far: the number of the last one.
     taken: u64,
     hand: Hand,
+    /// When that was begun with.
+    since: Instant,
     closed: Closed,
+    clock: Clock,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,10 +49,18 @@ enum Hand {
     Full,
 }
 
+/// A lane's descriptors.
+#[derive(Debug)]
+pub(super) struct Ends {
+    pub(super) socket: UnixStream,
+    pub(super) behind: Behind,
+}
+
 /// What threads of the application may touch, too.
 #[derive(Debug)]
 pub(super) struct End {
     socket: UnixStream,
+    behind: Behind,
     incoming: Mutex<Incoming>,
     outgoing: Mutex<Outgoing>,
     /// The number of the last request whose reply nobody reads, times four, and a [`Loss`].
@@ -64,13 +78,24 @@ struct Outgoing {
     outbox: Outbox,
     /// The one that is in hand; 0: none is.
     request: u64,
+    bell: Bell,
+}
+
+/// Whether the server sleeps at the bell, or at the lane itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Bell {
+    #[default]
+    Unheard,
+    Heard,
 }
 
 impl Lane {
-    pub(super) fn new(socket: UnixStream, desk: Arc<Desk>) -> Self {
+    pub(super) fn new(ends: Ends, desk: Arc<Desk>) -> Self {
+        let Ends { socket, behind } = ends;
         let incoming = Mutex::new(Incoming { frames: Frames::bare(), known: Known::default() });
-        let end = End { socket, incoming, outgoing: Mutex::default(), lost: AtomicU64::new(0) };
-        Self { end: Arc::new(end), desk, taken: 0, hand: Hand::Empty, closed: Closed::Undisturbed }
+        let end = End { socket, behind, incoming, outgoing: Mutex::default(), lost: AtomicU64::new(0) };
+        let (hand, closed, clock) = (Hand::Empty, Closed::Undisturbed, Clock::new());
+        Self { end: Arc::new(end), desk, taken: 0, hand, since: Instant::now(), closed, clock }
     }
 
     pub(super) fn end(&self) -> &Arc<End> {
@@ -80,29 +105,55 @@ impl Lane {
     /// Waits for a request; `None` when the server has closed the lane. Blocks.
     pub(super) fn wait(&mut self) -> Option<Exchange> {
         self.conclude();
-        self.end.outgoing.lock().outbox.flush(&self.end.socket, Wait::Until(0)).ok()?;
-        let mut incoming = self.end.incoming.lock();
-        let Incoming { frames, known } = &mut *incoming;
-        let frame = frames.next(&self.end.socket).ok()?;
-        let read = read(frame, known);
-        drop(incoming);
-        self.open(read?)
+        let end = Arc::clone(&self.end);
+        let mut incoming = end.incoming.lock();
+        end.empty().ok()?;
+        loop {
+            if !incoming.frames.has_next() {
+                end.empty().ok()?;
+            }
+            let frame = incoming.frames.next(&end.socket).ok()?;
+            match self.claim(frame, &mut incoming.known)? {
+                Claim::Ours(request, rest) => return Some(self.open(request, rest)),
+                Claim::TakenBack => {}
+            }
+        }
     }
 
-    fn open(&mut self, (request, rest): (crate::exchange::Request, Rest)) -> Option<Exchange> {
+    /// Whose the request is that this thread has come to. `None`: what was read makes no sense.
+    fn claim(&mut self, frame: Frame, known: &mut Known) -> Option<Claim> {
         self.taken += 1;
-        self.end.outgoing.lock().request = self.taken;
+        let bell = match frame.kind {
+            down::REQUEST => Bell::Unheard,
+            down::AHEAD if self.end.behind.claims() => Bell::Heard,
+            down::AHEAD => {
+                self.desk.skip();
+                self.end.outgoing.lock().outbox.put(up::SKIPPED, None, |_| ());
+                return Some(Claim::TakenBack);
+            }
+            // Nothing else comes while no request is in hand.
+            _ => return None,
+        };
+        let mut outgoing = self.end.outgoing.lock();
+        (outgoing.request, outgoing.bell) = (self.taken, bell);
+        drop(outgoing);
+        // The server writes what can be read.
+        let (request, rest) = codec::request(frame.contents, known).ok()?;
+        Some(Claim::Ours(Box::new(request), rest))
+    }
+
+    fn open(&mut self, mut request: Box<Request>, rest: Rest) -> Exchange {
         let reply = Reply::through(Arc::clone(&self.end) as Arc<dyn Outlet>, self.taken);
-        let mut request = Box::new(request);
         if rest == Rest::OnDemand {
             let intake = Intake { end: Arc::clone(&self.end), request: self.taken, rest };
             request.body = RequestBody::Stream(BodyReader::through(Box::new(intake)));
         }
         let exchange = Exchange { request, reply };
-        let closed = self.desk.open(&exchange, Instant::now(), Duration::ZERO);
+        self.since = Instant::now();
+        let closed = self.desk.open(&exchange, self.since, Duration::ZERO);
         self.note(closed);
         self.hand = Hand::Full;
-        Some(exchange)
+        exchange
     }
 
     /// The thread is done with what it had in hand.
@@ -111,11 +162,17 @@ impl Lane {
             return;
         }
         self.hand = Hand::Empty;
-        let closed = self.desk.close(Instant::now());
+        let now = Instant::now();
+        let closed = self.desk.close(now);
         self.note(closed);
         let mut outgoing = self.end.outgoing.lock();
         outgoing.request = 0;
-        outgoing.outbox.put(up::DONE, None, |_| ());
+        let took = u64::try_from(now.saturating_duration_since(self.since).as_nanos()).unwrap_or(u64::MAX);
+        let told = self.clock.told(now);
+        outgoing.outbox.put(up::DONE, None, |out| {
+            out.put_u64_le(told);
+            out.put_u64_le(took);
+        });
     }
 
     fn note(&mut self, closed: Closed) {
@@ -125,9 +182,11 @@ impl Lane {
     }
 }
 
-fn read(frame: Frame, known: &mut Known) -> Option<(crate::exchange::Request, Rest)> {
-    // Nothing else comes while no request is in hand; and the server writes what can be read.
-    if frame.kind == down::REQUEST { codec::request(frame.contents, known).ok() } else { None }
+/// What became of a request that was sent.
+enum Claim {
+    Ours(Box<Request>, Rest),
+    /// Another worker has it.
+    TakenBack,
 }
 
 impl Line for Lane {
@@ -136,12 +195,20 @@ impl Line for Lane {
         let end = Arc::clone(&self.end);
         // Another thread may sit in a read of the last request's body.
         let mut incoming = end.incoming.try_lock()?;
-        let Incoming { frames, known } = &mut *incoming;
-        let frame = frames.ready()?;
-        let read = read(frame, known);
-        drop(incoming);
-        end.push_out();
-        self.open(read?)
+        loop {
+            if !incoming.frames.has_next() {
+                return None;
+            }
+            // Whoever kills this process takes no reply that is finished with it. What has no room: not while attached.
+            if end.push_out() == Written::Some {
+                return None;
+            }
+            let frame = incoming.frames.ready()?;
+            match self.claim(frame, &mut incoming.known)? {
+                Claim::Ours(request, rest) => return Some(self.open(request, rest)),
+                Claim::TakenBack => {}
+            }
+        }
     }
 
     fn was_interrupted(&mut self) -> bool {
@@ -149,6 +216,7 @@ impl Line for Lane {
     }
 
     fn offered(&mut self) {
+        // Unrung: most often the end follows, and the server looks again.
         self.end.push_out();
     }
 
@@ -170,10 +238,36 @@ impl End {
     }
 
     /// Writes what can be written now.
-    fn push_out(&self) {
+    fn push_out(&self) -> Written {
         let mut outgoing = self.outgoing.lock();
         // A server that is gone: the next read finds that.
-        let _ = outgoing.outbox.flush(&self.socket, Wait::Never);
+        outgoing.outbox.flush(&self.socket, Wait::Never).unwrap_or(Written::All)
+    }
+
+    /// Writes what can be written now, and wakes the server for it.
+    fn tell(&self) {
+        self.push_out();
+        self.ring();
+    }
+
+    fn ring(&self) {
+        let bell = self.outgoing.lock().bell;
+        if bell == Bell::Heard {
+            self.behind.ring();
+        }
+    }
+
+    /// Writes all there is. Blocks.
+    fn empty(&self) -> Result<(), Errno> {
+        let mut outgoing = self.outgoing.lock();
+        let written = outgoing.outbox.flush(&self.socket, Wait::Never)?;
+        if std::mem::take(&mut outgoing.bell) == Bell::Heard {
+            self.behind.ring();
+        }
+        if written == Written::Some {
+            outgoing.outbox.flush(&self.socket, Wait::Until(0))?;
+        }
+        Ok(())
     }
 
     /// Puts a frame, if `request` is the one in hand.
@@ -188,7 +282,7 @@ impl End {
 impl Outlet for End {
     fn hint(&self, request: u64, headers: &HeaderMap) {
         self.put(request, up::HINT, None, |out| codec::put_headers(out, headers));
-        self.push_out();
+        self.tell();
     }
 
     fn respond(&self, request: u64, head: &ResponseHead, body: Bytes) {
@@ -228,6 +322,7 @@ impl Outlet for End {
     }
 
     fn send(&self, request: u64, chunk: Bytes) -> Result<(), NoReader> {
+        self.ring();
         let mut outgoing = self.outgoing.lock();
         let written = outgoing.outbox.flush(&self.socket, Wait::Until(ROOM / 2));
         written.map_err(|_| NoReader::ClientGone)?;
@@ -260,7 +355,7 @@ impl Outlet for End {
     }
 
     fn flush(&self) {
-        self.push_out();
+        self.tell();
     }
 }
 

@@ -3,7 +3,6 @@
 //! The thread that calls loads and serves first; each further lane gets a thread of its own; one more hears orders.
 //! Whatever is loaded, it is served by the same calls as in the server's own process.
 
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -12,8 +11,9 @@ use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 
+use super::ahead::Behind;
 use super::cord::{Cord, Ear};
-use super::lane::{End, Lane};
+use super::lane::{End, Ends, Lane};
 use super::words::{Birth, Loss, Order, Word};
 use crate::application::{Application, Ended, Invitation, LoadError, Loaded, Loader, NotLoaded};
 use crate::census::{Desk, Overdue, Record};
@@ -82,11 +82,11 @@ pub fn work<L: Loader>(
 /// The thread that has loaded serves at the first lane, and ends the application when all others have left.
 fn serve<A: Application, I: Invitation>(
     mut application: A,
-    home: &Receiver<(u64, OwnedFd)>,
+    home: &Receiver<(u64, Ends)>,
     inside: &Inside<I>,
 ) -> Ended {
-    if let Ok((number, socket)) = home.recv() {
-        inside.serve(&mut application, number, socket);
+    if let Ok((number, ends)) = home.recv() {
+        inside.serve(&mut application, number, ends);
     }
     loop {
         let Some(guest) = inside.guests.lock().pop() else { break };
@@ -97,10 +97,10 @@ fn serve<A: Application, I: Invitation>(
 }
 
 impl<I> Inside<I> {
-    fn serve<A: Application>(&self, application: &mut A, number: u64, socket: OwnedFd) {
+    fn serve<A: Application>(&self, application: &mut A, number: u64, ends: Ends) {
         let desk = self.record.desk();
         desk.sit(application.thread());
-        let mut lane = Lane::new(UnixStream::from(socket), Arc::clone(&desk));
+        let mut lane = Lane::new(ends, Arc::clone(&desk));
         let known = Known { number, end: Arc::clone(lane.end()), desk };
         self.lanes.lock().push(known);
         while let Some(exchange) = lane.wait() {
@@ -120,15 +120,19 @@ impl<I> Inside<I> {
 }
 
 /// Hears orders until the cord is cut.
-fn hear<I: Invitation>(mut ear: Ear, first: SyncSender<(u64, OwnedFd)>, inside: &Arc<Inside<I>>) {
+fn hear<I: Invitation>(mut ear: Ear, first: SyncSender<(u64, Ends)>, inside: &Arc<Inside<I>>) {
     let mut first = Some(first);
     while let Some((order, file)) = ear.hear::<Order>() {
         match (order, file) {
-            (Order::Serve { lane }, Some(socket)) => match first.take() {
-                // Its thread may have ended already: then the lane is closed, which the server sees.
-                Some(first) => drop(first.send((lane, socket))),
-                None => guest(lane, socket, inside),
-            },
+            (Order::Serve { lane }, Some(socket)) => {
+                let (Some(tokens), Some(bell)) = (ear.file(), ear.file()) else { return };
+                let ends = Ends { socket: socket.into(), behind: Behind::from_ends(tokens, bell) };
+                match first.take() {
+                    // Its thread may have ended already: then the lane is closed, which the server sees.
+                    Some(first) => drop(first.send((lane, ends))),
+                    None => guest(lane, ends, inside),
+                }
+            }
             (Order::Interrupt { lane, serial, ticket }, _) => interrupt((lane, serial), ticket, inside),
             (Order::Lose { lane, serial, why }, _) => {
                 if let Some(lane) = inside.lane(lane) {
@@ -141,12 +145,12 @@ fn hear<I: Invitation>(mut ear: Ear, first: SyncSender<(u64, OwnedFd)>, inside: 
 }
 
 /// One more thread serves.
-fn guest<I: Invitation>(number: u64, socket: OwnedFd, inside: &Arc<Inside<I>>) {
+fn guest<I: Invitation>(number: u64, ends: Ends, inside: &Arc<Inside<I>>) {
     let Some(invitation) = inside.invitation.lock().clone() else { return };
     let (within, worker) = (Arc::clone(inside), inside.record.number());
     let started = thread(&format!("interpreter-{worker}.{number}"), move || match invitation.join() {
         Ok(mut application) => {
-            within.serve(&mut application, number, socket);
+            within.serve(&mut application, number, ends);
             application.end();
         }
         Err(error) => told(worker, number, &error),

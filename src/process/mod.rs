@@ -7,15 +7,19 @@
 //! Two kinds of stream sockets: a *cord* to each process, for orders and words, in JSON, few and small; and a *lane*
 //! to each serving thread, for requests and replies, in frames of plain bytes, one read and one write each way.
 
+mod ahead;
+mod clock;
 mod codec;
 mod cord;
 mod frame;
 mod lane;
+mod lap;
 mod launch;
 mod life;
 mod loader;
 mod nursery;
 mod outbox;
+mod pace;
 mod relay;
 mod words;
 mod worker;

@@ -11,7 +11,7 @@ use bytes::{BufMut as _, Bytes};
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, send, sendmsg};
 
-use super::frame::HEAD;
+use super::frame::{FILES, HEAD};
 
 /// Bytes of contents that are copied at most. 16 KiB: a copy costs less than a second vector of a write.
 const COPIED: usize = 16 * 1024;
@@ -50,8 +50,8 @@ pub(super) struct Outbox {
     done: usize,
     /// Bytes of all of them that are not.
     waiting: usize,
-    /// Goes with the next byte.
-    file: Option<OwnedFd>,
+    /// They go with the next byte.
+    files: Vec<OwnedFd>,
 }
 
 impl Outbox {
@@ -77,7 +77,7 @@ impl Outbox {
 
     /// A descriptor for the frame that was put last.
     pub(super) fn attach(&mut self, file: OwnedFd) {
-        self.file = Some(file);
+        self.files.push(file);
     }
 
     pub(super) fn waiting(&self) -> usize {
@@ -106,21 +106,21 @@ impl Outbox {
     }
 
     fn write(&mut self, socket: &impl AsFd, flags: SendFlags) -> Result<usize, Errno> {
-        if self.parts.is_empty() && self.file.is_none() {
+        if self.parts.is_empty() && self.files.is_empty() {
             return send(socket, self.gathered.get(self.done..).unwrap_or_default(), flags);
         }
         let parts = self.parts.iter().map(|part| &part[..]).chain([&self.gathered[..]]).take(VECTORS);
         let mut vectors: Vec<_> = parts.map(IoSlice::new).collect();
         let mut left = &mut vectors[..];
         IoSlice::advance_slices(&mut left, self.done);
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FILES))];
         let mut control = SendAncillaryBuffer::new(&mut space);
-        let passed = self.file.as_ref().map(|file| [file.as_fd()]);
-        if let Some(passed) = &passed {
-            control.push(SendAncillaryMessage::ScmRights(passed));
+        let passed: Vec<_> = self.files.iter().map(|file| file.as_fd()).collect();
+        if !passed.is_empty() {
+            control.push(SendAncillaryMessage::ScmRights(&passed));
         }
         let length = sendmsg(socket, left, &mut control, flags)?;
-        self.file = None;
+        self.files.clear();
         Ok(length)
     }
 

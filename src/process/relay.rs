@@ -1,27 +1,27 @@
 //! The server's side of a serving thread in a worker process: an application to whoever calls it.
 //!
-//! Gives each request to the worker, and fills its reply with what comes back. A worker that is gone costs the request
-//! that it has in hand; one that it never read goes back to the queue.
+//! Gives requests to the worker, several at once to one that is quick, and fills their replies with what comes back. A
+//! worker that is gone costs the request that it has in hand; what it never came to goes back to the queue.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
+use super::ahead::{MOST, Woken};
+use super::clock::Clock;
 use super::codec::{self, Malformed, down, up};
 use super::frame::{Frame, Frames, Lost};
+use super::lap::{Hand, Lap, Progress, Sent, feed, pass_on};
 use super::outbox::{Outbox, Wait};
-use super::words::Loss;
+use super::pace::Pace;
 use super::worker::{LaneEnd, Worker};
-use crate::application::{Application, Ended, Line};
+use crate::application::{Appetite, Application, Ended, Line};
 use crate::census::Thread;
-use crate::exchange::{
-    Exchange, Fault, FileRange, NoReader, Reply, ReplyBody, Request, RequestBody, Revoker, Unsent,
-};
+use crate::exchange::{Exchange, Fault, FileRange};
 
-/// Bytes of a request's body that one answer to a worker holds at most, but for the last part. 256 KiB: what the
-/// channel before it holds.
-const GATHERED: usize = 256 * 1024;
+/// Bytes that wait in a lane before the last request of a lap is sent. 32 KiB: with that one they fit into a socket, so
+/// that this thread never waits for room while the worker waits for it.
+pub(super) const AT_ONCE: usize = 32 * 1024;
 
 /// A worker's thread, here.
 #[derive(Debug)]
@@ -32,6 +32,10 @@ pub struct Relay {
     outbox: Outbox,
     post: Post,
     footing: Footing,
+    pace: Pace,
+    clock: Clock,
+    /// Requests so far.
+    sent: u64,
 }
 
 /// Which of its worker's threads it stands for.
@@ -48,74 +52,106 @@ enum Footing {
     Lost,
 }
 
-/// Why a request did not come to its end.
-enum Broken {
-    /// The worker has read nothing of it.
-    Undelivered(Exchange),
-    Underway,
-}
-
 impl Relay {
     pub(super) fn new(worker: Arc<Worker>, post: Post) -> std::io::Result<Self> {
         let lane = worker.lane()?;
-        let (frames, outbox) = (Frames::with_files(), Outbox::default());
-        Ok(Self { worker, lane, frames, outbox, post, footing: Footing::Sound })
+        let (frames, outbox, footing) = (Frames::with_files(), Outbox::default(), Footing::Sound);
+        let (pace, clock) = (Pace::unknown(), Clock::new());
+        Ok(Self { worker, lane, frames, outbox, post, footing, pace, clock, sent: 0 })
     }
 
-    /// One request, from the worker's getting it until its thread is done with it.
-    fn carry(&mut self, exchange: Exchange, line: &mut dyn Line) -> Result<(), Broken> {
-        let Exchange { mut request, reply } = exchange;
-        let whole = match &request.body {
-            RequestBody::Whole(bytes) => Some(bytes.clone()),
-            RequestBody::Empty | RequestBody::Stream(_) => None,
-        };
-        self.outbox.put(down::REQUEST, whole, |out| codec::put_request(out, &request));
-        self.lane.sent.fetch_add(1, Ordering::Relaxed);
-        if self.outbox.flush(&self.lane.socket, Wait::Until(0)).is_err() {
-            return Err(Broken::Undelivered(Exchange { request, reply }));
+    /// Some requests, from the worker's getting them until its thread is done with them.
+    fn run(&mut self, lap: &mut Lap, line: &mut dyn Line) -> Result<(), Lost> {
+        self.send(lap, line)?;
+        while !lap.is_over() {
+            let frame = self.hear(lap, line)?;
+            self.take(frame, lap, line)?;
         }
-        let revoker = match &request.body {
-            RequestBody::Stream(_) => reply.revoker(),
-            RequestBody::Empty | RequestBody::Whole(_) => None,
-        };
-        let mut progress = Progress::Nothing(reply);
+        Ok(())
+    }
+
+    fn send(&mut self, lap: &mut Lap, line: &mut dyn Line) -> Result<(), Lost> {
+        let kind = if lap.sent() == Sent::Alone { down::REQUEST } else { down::AHEAD };
+        let mut count = 0;
+        for (request, body) in lap.requests() {
+            if count > 0 && self.outbox.waiting() > AT_ONCE {
+                break;
+            }
+            self.outbox.put(kind, body, |out| codec::put_request(out, request));
+            count += 1;
+        }
+        lap.keep(count, line);
+        self.lane.in_hand.store(self.sent + 1, Ordering::Relaxed);
+        self.sent += u64::try_from(count).unwrap_or(0);
+        if kind == down::AHEAD {
+            self.lane.ahead.give(count)?;
+        }
+        self.outbox.flush(&self.lane.socket, Wait::Until(0))?;
+        Ok(())
+    }
+
+    /// What the worker says next. Blocks.
+    fn hear(&mut self, lap: &mut Lap, line: &mut dyn Line) -> Result<Frame, Lost> {
         loop {
-            let frame = match self.frames.ready() {
-                Some(frame) => Ok(frame),
-                None => {
-                    if progress.has_begun() {
-                        line.offered();
-                    }
-                    self.frames.next(&self.lane.socket)
+            if let Some(frame) = self.frames.ready() {
+                return Ok(frame);
+            }
+            if lap.has_news() {
+                line.offered();
+            }
+            if !lap.has_more() || self.frames.is_large() {
+                return self.frames.next(&self.lane.socket);
+            }
+            let woken = self.lane.ahead.wait(&self.lane.socket);
+            let has_come = self.frames.look(&self.lane.socket)?;
+            if woken == Woken::TimeUp && (!has_come || lap.is_streaming()) {
+                // The one in hand is slow, or nobody knows how long it goes on: the others need not wait for it.
+                self.take_back(lap, line);
+            }
+        }
+    }
+
+    fn take_back(&self, lap: &mut Lap, line: &mut dyn Line) {
+        let count = self.lane.ahead.take_back(lap.more());
+        lap.take_back(count, line);
+    }
+
+    /// What the worker says. What makes no sense breaks the lap off.
+    fn take(&mut self, frame: Frame, lap: &mut Lap, line: &mut dyn Line) -> Result<(), Malformed> {
+        if frame.kind == up::SKIPPED {
+            return lap.skip();
+        }
+        let Hand { mut request, revoker, progress, since } = lap.hand.take().ok_or(Malformed)?;
+        let progress = progress.touched();
+        match frame.kind {
+            up::DONE => {
+                // What has no answer gets one as it is dropped.
+                drop(progress);
+                let (moment, took) = codec::done(frame.contents)?;
+                let told = self.clock.heard(moment).ok_or(Malformed)?;
+                self.pace.took(Duration::from_nanos(took));
+                let at = told.min(Instant::now()).max(since);
+                if lap.proceed(at, line) {
+                    self.lane.in_hand.fetch_add(1, Ordering::Relaxed);
                 }
-            };
-            let frame = match (frame, progress) {
-                (Ok(frame), now) => {
-                    progress = now.touched();
-                    frame
-                }
-                (Err(Lost::Unread), Progress::Nothing(reply)) => {
-                    return Err(Broken::Undelivered(Exchange { request, reply }));
-                }
-                (Err(_), now) => {
-                    now.fail(Fault::Lost);
-                    return Err(Broken::Underway);
-                }
-            };
-            if frame.kind == up::DONE {
                 return Ok(());
             }
-            let taken = if frame.kind == up::WANT {
-                self.feed(&mut request, revoker.as_ref()).map(|()| progress)
-            } else {
-                self.take(frame, progress)
-            };
-            progress = taken.map_err(|_| Broken::Underway)?;
+            up::WANT => {
+                feed(&mut request, revoker.as_ref(), &mut self.outbox);
+                // A worker that is gone: the next read finds that.
+                let _ = self.outbox.flush(&self.lane.socket, Wait::Until(0));
+                lap.hand = Some(Hand { request, revoker, progress, since });
+            }
+            _ => {
+                let progress = self.reply(frame, progress)?;
+                lap.hand = Some(Hand { request, revoker, progress, since });
+            }
         }
+        Ok(())
     }
 
-    /// What the worker says of the request. What makes no sense breaks it off.
-    fn take(&mut self, frame: Frame, progress: Progress) -> Result<Progress, Malformed> {
+    /// What the worker says of the reply to the request in hand.
+    fn reply(&mut self, frame: Frame, progress: Progress) -> Result<Progress, Malformed> {
         let contents = frame.contents;
         Ok(match (frame.kind, progress) {
             (up::WHOLE, Progress::Waiting(reply)) => {
@@ -166,136 +202,31 @@ impl Relay {
             }
         })
     }
-
-    /// The next part of the request's body, all that is here. Waits for the client: that time is not the
-    /// application's.
-    fn feed(&mut self, request: &mut Request, revoker: Option<&Revoker>) -> Result<(), Malformed> {
-        let mut gathered = 0;
-        let mut next = match &mut request.body {
-            RequestBody::Stream(body) => match (body.try_read(), revoker) {
-                (Some(part), _) => part,
-                (None, Some(revoker)) => revoker.while_waiting(|| body.read()),
-                (None, None) => body.read(),
-            },
-            RequestBody::Empty | RequestBody::Whole(_) => Ok(None),
-        };
-        let mut parts = Vec::new();
-        let end = loop {
-            match next {
-                Ok(Some(part)) => {
-                    gathered += part.len();
-                    parts.push(part);
-                }
-                Ok(None) if parts.is_empty() => break Some(Ok(())),
-                Err(error) if parts.is_empty() => break Some(Err(error)),
-                // Told when it is asked for next.
-                Ok(None) | Err(_) => break None,
-            }
-            let RequestBody::Stream(body) = &mut request.body else { break None };
-            next = match body.try_read() {
-                Some(part @ Ok(Some(_))) if gathered < GATHERED => part,
-                Some(Ok(Some(part))) => {
-                    parts.push(part);
-                    break None;
-                }
-                _ => break None,
-            };
-        };
-        match end {
-            None => self.outbox.put(down::BODY, Some(join(parts)), |_| ()),
-            Some(Ok(())) => self.outbox.put(down::BODY_END, None, |_| ()),
-            Some(Err(error)) => {
-                self.outbox.put(down::BODY_FAILED, None, |out| codec::put_body_error(out, &error));
-            }
-        }
-        // A worker that is gone: the next read finds that.
-        let _ = self.outbox.flush(&self.lane.socket, Wait::Until(0));
-        Ok(())
-    }
-}
-
-fn join(mut parts: Vec<Bytes>) -> Bytes {
-    match parts.len() {
-        0 | 1 => parts.pop().unwrap_or_default(),
-        _ => parts.concat().into(),
-    }
-}
-
-/// Passes a part on, waiting for room. An error: nobody reads it.
-fn pass_on(body: &mut ReplyBody, part: Bytes) -> Result<(), Loss> {
-    let sent = match body.try_send(part) {
-        Ok(()) => return Ok(()),
-        Err(Unsent::NoReader(why)) => Err(why),
-        Err(Unsent::Full(part)) => body.send(part),
-    };
-    sent.map_err(loss)
-}
-
-fn loss(why: NoReader) -> Loss {
-    match why {
-        NoReader::Discarded => Loss::Discarded,
-        NoReader::ClientGone => Loss::Gone,
-        NoReader::Revoked => Loss::Revoked,
-    }
-}
-
-/// How far a reply has come.
-enum Progress {
-    /// Nothing has come from the worker.
-    Nothing(Reply),
-    /// It has the request.
-    Waiting(Reply),
-    Sending(ReplyBody),
-    Over,
-}
-
-impl Progress {
-    fn touched(self) -> Self {
-        match self {
-            Self::Nothing(reply) => Self::Waiting(reply),
-            other => other,
-        }
-    }
-
-    fn has_begun(&self) -> bool {
-        matches!(self, Self::Sending(_) | Self::Over)
-    }
-
-    fn fail(self, fault: Fault) {
-        match self {
-            Self::Nothing(reply) | Self::Waiting(reply) => reply.fail(fault),
-            Self::Sending(body) => body.fail(fault),
-            Self::Over => {}
-        }
-    }
-
-    fn loss(&self) -> Option<Loss> {
-        match self {
-            Self::Nothing(reply) | Self::Waiting(reply) if reply.is_revoked() => Some(Loss::Revoked),
-            Self::Nothing(reply) | Self::Waiting(reply) => (!reply.is_wanted()).then_some(Loss::Gone),
-            Self::Sending(body) => body.reader().err().map(loss),
-            Self::Over => None,
-        }
-    }
 }
 
 impl Application for Relay {
     fn serve(&mut self, first: Exchange, line: &mut dyn Line) {
+        // Until it has come to its end: a panic leaves nothing to rely on.
+        self.footing = Footing::Lost;
         let mut next = Some(first);
         while let Some(exchange) = next {
-            match self.carry(exchange, line) {
-                Ok(()) => next = line.next(),
-                Err(broken) => {
-                    self.footing = Footing::Lost;
-                    // Nothing more can be heard from the thread there, and nobody would tell it to end.
-                    self.worker.kill();
-                    if let Broken::Undelivered(exchange) = broken {
-                        line.give_back(exchange);
-                    }
-                    return;
-                }
+            let appetite = if Lap::may_lead(&exchange) { self.pace.appetite() } else { Appetite::default() };
+            let ahead = line.ahead(appetite);
+            let mut lap = Lap::new(exchange, ahead);
+            if let Err(lost) = self.run(&mut lap, line) {
+                // Before it is killed: what it has not come to by now is another's.
+                let unclaimed = match (lap.sent(), lost) {
+                    (Sent::Several, _) => self.lane.ahead.take_back(MOST + 1),
+                    (Sent::Alone, Lost::Unread) => 1,
+                    (Sent::Alone, Lost::Closed | Lost::Broken(_)) => 0,
+                };
+                // Nothing more can be heard from the thread there, and nobody would tell it to end.
+                self.worker.kill();
+                return lap.give_up(unclaimed, line);
             }
+            next = line.next();
         }
+        self.footing = Footing::Sound;
     }
 
     fn can_serve(&self) -> bool {

@@ -19,7 +19,8 @@ pub enum Order {
     Fork { ticket: u64, birth: Birth },
     /// To a zygote: end this child of yours at once.
     Kill { pid: i32 },
-    /// To a worker: one more thread serves, the first time the one that has loaded. Its lane is the descriptor.
+    /// To a worker: one more thread serves, the first time the one that has loaded. The descriptors are its lane, and
+    /// what it has of requests that are sent ahead: the tokens and the bell.
     Serve { lane: u64 },
     /// To a worker: raise an exception in the thread at `lane`, while it has the request of this number.
     Interrupt { lane: u64, serial: u64, ticket: u64 },

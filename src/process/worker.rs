@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use parking_lot::{Condvar, Mutex};
 
+use super::ahead::Ahead;
 use super::cord::{Cord, Ear};
 use super::nursery::Zygote;
 use super::words::{Birth, Loss, Order, Word};
@@ -80,8 +81,9 @@ enum End {
 pub(super) struct LaneEnd {
     pub(super) number: u64,
     pub(super) socket: UnixStream,
-    /// Requests so far.
-    pub(super) sent: AtomicU64,
+    pub(super) ahead: Ahead,
+    /// The number of the request in the worker's hands: it counts those that were sent, from 1.
+    pub(super) in_hand: AtomicU64,
 }
 
 impl Worker {
@@ -137,15 +139,17 @@ impl Worker {
     /// One more thread of it serves, at the lane that is returned.
     pub(super) fn lane(&self) -> io::Result<Arc<LaneEnd>> {
         let (ours, theirs) = UnixStream::pair()?;
+        let (ahead, behind) = Ahead::new()?;
         let mut state = self.state.lock();
         if state.death.is_some() {
             return Err(io::ErrorKind::NotConnected.into());
         }
         let number = state.next;
         state.next += 1;
-        let lane = Arc::new(LaneEnd { number, socket: ours, sent: AtomicU64::new(0) });
+        let lane = Arc::new(LaneEnd { number, socket: ours, ahead, in_hand: AtomicU64::new(0) });
         state.lanes.push(Arc::clone(&lane));
-        self.cord.say(&Order::Serve { lane: number }, Some(theirs.into()))?;
+        let [tokens, bell] = behind.ends();
+        self.cord.hand(&Order::Serve { lane: number }, [theirs.into(), tokens, bell])?;
         Ok(lane)
     }
 
@@ -163,7 +167,7 @@ impl Worker {
 
     /// Nobody reads the reply to the request that is at this lane now.
     pub(super) fn lose(&self, lane: &LaneEnd, why: Loss) {
-        let order = Order::Lose { lane: lane.number, serial: lane.sent.load(Ordering::Relaxed), why };
+        let order = Order::Lose { lane: lane.number, serial: lane.in_hand.load(Ordering::Relaxed), why };
         // A worker that is gone sends nothing more either.
         let _ = self.cord.say(&order, None);
     }
@@ -171,7 +175,7 @@ impl Worker {
     /// Asks for an exception in the thread at lane `number`. What comes of it is heard there.
     pub(super) fn interrupt(&self, number: u64) -> Option<Receiver<String>> {
         let mut state = self.state.lock();
-        let serial = state.lanes.iter().find(|lane| lane.number == number)?.sent.load(Ordering::Relaxed);
+        let serial = state.lanes.iter().find(|lane| lane.number == number)?.in_hand.load(Ordering::Relaxed);
         let ticket = state.next;
         state.next += 1;
         let (sender, found) = sync_channel(1);

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::Report;
-use crate::application::Line;
+use crate::application::{Appetite, Line};
 use crate::dispatch::Seat;
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Service};
 
 /// Shared by the threads of one interpreter.
 #[derive(Debug)]
@@ -77,5 +77,18 @@ impl Line for Post {
 
     fn attached_after(&mut self, wait: Duration) {
         self.seat.attached_after(wait);
+    }
+
+    fn ahead(&mut self, appetite: Appetite) -> Vec<Exchange> {
+        self.seat.ahead(appetite)
+    }
+
+    fn proceed(&mut self, at: Instant) -> Option<Service> {
+        self.count();
+        self.seat.proceed(at)
+    }
+
+    fn take_back(&mut self, exchange: Exchange) {
+        self.seat.take_back(exchange);
     }
 }

@@ -20,15 +20,33 @@ def command(application: str) -> list[str]:
     return [sys.executable or "", *_args_from_interpreter_flags(), os.path.abspath(__file__), application]
 
 
+#: What Werkzeug and `socket` import with the first request, the codec of host names: 2 MiB in each worker otherwise.
+SHARED = ("encodings.idna",)
+
+
 def freeze() -> list[str]:
     """Make this process fit to be forked; return the names of threads that no fork will have."""
+    import contextlib
     import gc
+    import importlib
     import threading
 
+    for name in [*SHARED, *_of_django()]:
+        # What is not there, or cannot be imported, is told by whoever misses it: with its first request, as ever.
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
     # What is there now is looked at by no collection of a worker, and its pages stay shared.
     gc.collect()
     gc.freeze()
     return [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+
+
+def _of_django() -> list[str]:
+    """Return the modules that Django would import with its first request: that of the URLs, and all their views'."""
+    handlers, conf = (sys.modules.get(f"django.{name}") for name in ("core.handlers.wsgi", "conf"))
+    if handlers is None or conf is None or not conf.settings.configured:
+        return []
+    return [conf.settings.ROOT_URLCONF]
 
 
 def fork() -> int:
