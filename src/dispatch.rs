@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 
 use crate::bell::{Bell, Ringer};
 use crate::census::{self, Closed, Counters, Desk};
-use crate::exchange::{Exchange, Service};
+use crate::exchange::{Exchange, Request, Service};
 
 /// Requests handed over at once at most, within one turn of the reactor. 32: see [`crate::bell`].
 const BATCH: usize = 32;
@@ -26,17 +26,14 @@ const BATCH: usize = 32;
 /// A queue that holds `capacity` waiting requests at most.
 pub fn queue(capacity: usize, bell: Arc<Bell>) -> (Dispatcher, WorkQueue) {
     let shared = Arc::new(Shared {
-        state: Mutex::new(State { waiting: VecDeque::new(), idle: VecDeque::new(), seats: 0, closed: false }),
+        state: Mutex::new(State::default()),
         capacity,
         bell,
         watched: AtomicBool::new(false),
         stirred: Notify::new(),
         counters: Counters::default(),
     });
-    (
-        Dispatcher { shared: Arc::clone(&shared), batch: Arc::new(Mutex::new(Vec::new())) },
-        WorkQueue { shared },
-    )
+    (Dispatcher { shared: Arc::clone(&shared), batch: Arc::default() }, WorkQueue { shared })
 }
 
 #[derive(Debug)]
@@ -51,9 +48,12 @@ struct Shared {
     counters: Counters,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
     waiting: VecDeque<Waiting>,
+    /// Boxes of requests that are served, on their way back: what one thread allocates and another frees costs
+    /// three times as much as what comes back.
+    spent: Vec<Box<Request>>,
     /// Seats asleep, longest idle first: taking from the front is round-robin among the free.
     idle: VecDeque<Arc<Bed>>,
     /// All seats there are.
@@ -115,11 +115,26 @@ pub enum Refused {
 #[derive(Debug, Clone)]
 pub struct Dispatcher {
     shared: Arc<Shared>,
-    /// Submitted in this turn of the reactor. Only the reactor's thread locks it.
-    batch: Arc<Mutex<Vec<Exchange>>>,
+    /// Only the reactor's thread locks it.
+    batch: Arc<Mutex<Batch>>,
+}
+
+#[derive(Debug, Default)]
+struct Batch {
+    /// Submitted in this turn of the reactor.
+    exchanges: Vec<Exchange>,
+    /// For the next requests.
+    boxes: Vec<Box<Request>>,
 }
 
 impl Dispatcher {
+    /// Puts a request into a box that another one has left, if there is one.
+    pub fn boxed(&self, request: Request) -> Box<Request> {
+        let Some(mut boxed) = self.batch.lock().boxes.pop() else { return Box::new(request) };
+        *boxed = request;
+        boxed
+    }
+
     /// Takes a request to be handed over at the end of this turn.
     // The refused exchange goes back whole, to be answered: it is not an error to box.
     #[allow(clippy::result_large_err)]
@@ -132,16 +147,16 @@ impl Dispatcher {
             }
             // A free worker's request does not wait: it takes no place in the queue.
             let room = self.shared.capacity + state.idle.len();
-            if state.waiting.len() + batch.len() >= room {
+            if state.waiting.len() + batch.exchanges.len() >= room {
                 state.waiting.retain(|waiting| waiting.exchange.reply.is_wanted());
-                if state.waiting.len() + batch.len() >= room {
+                if state.waiting.len() + batch.exchanges.len() >= room {
                     self.shared.counters.refused.fetch_add(1, Ordering::Relaxed);
                     return Err(Refused::Full(exchange));
                 }
             }
         }
-        batch.push(exchange);
-        let full = batch.len() >= BATCH;
+        batch.exchanges.push(exchange);
+        let full = batch.exchanges.len() >= BATCH;
         drop(batch);
         if full {
             self.flush();
@@ -152,13 +167,16 @@ impl Dispatcher {
     /// Hands over what was submitted. The reactor calls it when it is about to park.
     pub fn flush(&self) {
         let mut batch = self.batch.lock();
-        if batch.is_empty() {
+        if batch.exchanges.is_empty() {
             return;
         }
         let since = Instant::now();
         let mut state = self.shared.state.lock();
-        let mut calls = batch.len();
-        state.waiting.extend(batch.drain(..).map(|exchange| Waiting { exchange, since }));
+        let mut calls = batch.exchanges.len();
+        state.waiting.extend(batch.exchanges.drain(..).map(|exchange| Waiting { exchange, since }));
+        if batch.boxes.is_empty() {
+            std::mem::swap(&mut batch.boxes, &mut state.spent);
+        }
         while calls > 0 && state.call_one() {
             calls -= 1;
         }
@@ -192,7 +210,7 @@ impl Dispatcher {
 
     /// Requests waiting for a worker.
     pub fn waiting(&self) -> usize {
-        let submitted = self.batch.lock().len();
+        let submitted = self.batch.lock().exchanges.len();
         submitted + self.shared.state.lock().waiting.len()
     }
 
@@ -314,6 +332,7 @@ impl Member {
             bed: Arc::new(Bed { crew: Arc::clone(&self.crew), called: Condvar::new() }),
             ringer: Ringer::new(),
             desk,
+            spent: None,
             closed: Closed::Undisturbed,
         }
     }
@@ -343,6 +362,8 @@ pub struct Seat {
     bed: Arc<Bed>,
     ringer: Ringer,
     desk: Arc<Desk>,
+    /// The box of the request before, which goes back with the next look at the queue.
+    spent: Option<Box<Request>>,
     /// How the requests since the last call of [`Seat::was_interrupted`] were left.
     closed: Closed,
 }
@@ -353,6 +374,9 @@ impl Seat {
     pub fn take(&mut self) -> Option<Exchange> {
         let next = {
             let mut state = self.shared.state.lock();
+            if state.spent.len() < BATCH {
+                state.spent.extend(self.spent.take());
+            }
             if self.bed.crew.is_retired() { None } else { state.take() }
         };
         let now = Instant::now();
@@ -393,6 +417,12 @@ impl Seat {
     /// So long has this thread waited for its interpreter's GIL.
     pub fn attached_after(&self, wait: Duration) {
         self.desk.waited(wait);
+    }
+
+    /// This worker is done with a request, of which nothing but the box is of use.
+    pub fn done_with(&mut self, mut request: Box<Request>) {
+        request.let_go();
+        self.spent = Some(request);
     }
 
     /// Puts back what this worker has taken and not begun with, before all that waits.
