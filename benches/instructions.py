@@ -98,7 +98,7 @@ class Figures:
     groups: dict[str, float]  # of the last part
     spread: float  # from the least to the most of the parts, by the median
     # Of the reactor, in the last part. On a slow machine replies become due for a wake before they are a batch: then a
-    # request costs more of these, and 2,500 instructions each.
+    # request costs more of these, and nothing of ours has changed.
     turns: float = 0.0
 
 
