@@ -60,6 +60,10 @@ class Counts:
     def total(self) -> int:
         return self.own.total()
 
+    def called(self, name: str) -> int:
+        """Return how often functions of this name were called, wherever they are."""
+        return sum(calls for function, calls in self.calls.items() if function.name == name)
+
     def groups(self) -> dict[str, int]:
         sums = dict.fromkeys(GROUPS, 0)
         for function, cost in self.own.items():

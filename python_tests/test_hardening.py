@@ -32,6 +32,25 @@ def test_what_is_kept_of_a_request_is_harmless_after_its_end(keeping):
             assert connection.get("/").json() == {"well": True}
 
 
+@pytest.mark.parametrize(
+    ("kept", "error"),
+    [
+        ("input", "ValueError"),
+        ("hints", "ValueError"),
+        ("start_response", "AssertionError"),
+        ("write", "ValueError"),
+    ],
+)
+def test_what_is_kept_stays_that_request_s_and_the_next_has_its_own(keeping, kept, error):
+    with keeping.connect() as connection:
+        for _ in range(3):
+            assert connection.request("POST", f"/keep_one?{kept}", body=b"first").text == "kept"
+            answer = connection.request("POST", f"/beside_one?{kept}", body=b"second")
+            assert answer.interim == []
+            assert answer.json() == {"is mine": False, "late": error, "body": "second"}
+            assert connection.get("/").json() == {"well": True}
+
+
 def test_what_is_kept_of_a_request_whose_client_left_is_harmless(keeping):
     for _ in range(3):
         with keeping.connect() as connection:

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 pub use either::Either;
 
 use crate::census::{Identity, Overdue, Thread};
-use crate::exchange::{Exchange, Service};
+use crate::exchange::{Exchange, Request, Service};
 
 /// An application on the thread that serves it. Not `Send`: it is born, serves and ends there.
 pub trait Application {
@@ -43,6 +43,9 @@ pub trait Line {
 
     /// So long has this thread waited for its interpreter's GIL.
     fn attached_after(&mut self, _wait: Duration) {}
+
+    /// The application has finished with this request, whose box the next one may have.
+    fn done_with(&mut self, _request: Box<Request>) {}
 
     /// The application has not begun with this request and never will: another one shall.
     fn give_back(&mut self, exchange: Exchange);

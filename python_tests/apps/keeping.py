@@ -40,6 +40,32 @@ def use(environ, start_response):
     return answer(start_response, results)
 
 
+def keep_one(environ, start_response):
+    """Only one of them is kept: the others are free to serve the next request."""
+    write = start_response("200 OK", [("Content-Type", "text/plain")])
+    all_of_them = {"input": environ["wsgi.input"], "hints": environ["wsgi.early_hints"]}
+    all_of_them |= {"start_response": start_response, "write": write}
+    kept["one"] = all_of_them[environ["QUERY_STRING"]]
+    return [b"kept"]
+
+
+def beside_one(environ, start_response):
+    """What another request has kept is used before this one's own."""
+    one = kept.pop("one")
+    late = {
+        "input": lambda: one.read(),
+        "hints": lambda: one([("Link", "</late>")]),
+        "start_response": lambda: one("500 Late", []),
+        "write": lambda: one(b"late"),
+    }
+    results = {
+        "is mine": any(one is mine for mine in (environ["wsgi.input"], environ["wsgi.early_hints"], start_response)),
+        "late": attempt(late[environ["QUERY_STRING"]]),
+        "body": environ["wsgi.input"].read().decode(),
+    }
+    return answer(start_response, results)
+
+
 def in_thread(action):
     results = []
     thread = threading.Thread(target=lambda: results.append(attempt(action)))
@@ -107,6 +133,8 @@ app = by_path(
     index,
     keep,
     use,
+    keep_one,
+    beside_one,
     other_thread,
     two_readers,
     write_in_generator,

@@ -119,7 +119,25 @@ impl Desk {
 
     /// Its own thread has `exchange` from `now` on. Closes what was there.
     pub fn open(&self, exchange: &Exchange, now: Instant, queued: Duration) -> Closed {
-        self.begin(Entry::of(exchange, now), now, queued)
+        self.skip();
+        add(&self.queued, nanoseconds(queued));
+        let request = &exchange.request;
+        let mut place = self.entry.lock();
+        let (closed, _revoker) = self.leave(place.as_mut(), now);
+        // Made where it stays: it is large.
+        *place = Some(Entry {
+            serial: self.handed_out.load(Ordering::Relaxed),
+            method: request.method.clone(),
+            uri: request.uri.clone(),
+            client: request.connection.client,
+            since: now,
+            queued,
+            revoker: exchange.reply.revoker(),
+            timed_out: false,
+            interrupted: false,
+        });
+        drop(place);
+        closed
     }
 
     /// Its own thread has what `entry` is of, from `now` on. Closes what was there.
@@ -127,7 +145,11 @@ impl Desk {
         self.skip();
         add(&self.queued, nanoseconds(queued));
         let serial = self.handed_out.load(Ordering::Relaxed);
-        self.replace(Some(Entry { serial, since: now, queued, ..entry }), now)
+        let mut place = self.entry.lock();
+        let (closed, _revoker) = self.leave(place.as_mut(), now);
+        *place = Some(Entry { serial, since: now, queued, ..entry });
+        drop(place);
+        closed
     }
 
     /// The next number is of a request that is not begun here after all.
@@ -137,16 +159,20 @@ impl Desk {
 
     /// Its own thread has finished with what it had.
     pub fn close(&self, now: Instant) -> Closed {
-        self.replace(None, now)
+        let mut place = self.entry.lock();
+        let (closed, _revoker) = self.leave(place.as_mut(), now);
+        *place = None;
+        drop(place);
+        closed
     }
 
-    fn replace(&self, entry: Option<Entry>, now: Instant) -> Closed {
-        let Some(before) = std::mem::replace(&mut *self.entry.lock(), entry) else {
-            return Closed::Undisturbed;
-        };
+    /// Counts what is left, and gives back what must not be dropped under the lock: it may have the reply's buffer.
+    fn leave(&self, entry: Option<&mut Entry>, now: Instant) -> (Closed, Option<Revoker>) {
+        let Some(entry) = entry else { return (Closed::Undisturbed, None) };
         add(&self.served, 1);
-        add(&self.in_python, nanoseconds(now.saturating_duration_since(before.since)));
-        if before.interrupted { Closed::Interrupted } else { Closed::Undisturbed }
+        add(&self.in_python, nanoseconds(now.saturating_duration_since(entry.since)));
+        let closed = if entry.interrupted { Closed::Interrupted } else { Closed::Undisturbed };
+        (closed, entry.revoker.take())
     }
 
     /// Its own thread has waited for the GIL.

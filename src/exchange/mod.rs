@@ -47,6 +47,16 @@ pub struct Request {
     pub connection: Arc<Connection>,
 }
 
+impl Request {
+    /// Lets go of what the client sent: while something refers to a connection's buffer, it is not read into again.
+    pub fn let_go(&mut self) {
+        self.headers = HeaderMap::new();
+        self.uri = Uri::default();
+        self.target = None;
+        self.body = RequestBody::Empty;
+    }
+}
+
 /// Who asks, and whom. All requests of one connection share it, but for those of which a trusted proxy says more:
 /// each of them has its own.
 #[derive(Debug, Clone)]

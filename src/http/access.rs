@@ -40,12 +40,11 @@ pub(super) fn begin<B>(
 
 impl Logged {
     /// This is the answer. What it counts on its way is added.
-    pub(super) fn answered(&self, reply: Reply) -> Reply {
+    pub(super) fn answered(&self, reply: &Reply) {
         if let Some(link) = &self.0 {
             let (status, bytes) = (reply.status().as_u16(), reply.body().whole());
             link.note(|line| (line.status, line.bytes) = (Some(status), line.bytes + bytes));
             link.answered(reply.headers(), bytes);
         }
-        reply
     }
 }

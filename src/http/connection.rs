@@ -275,12 +275,14 @@ fn answer(
     let begun = begin(request, connection, front, link);
     let link = Arc::clone(link);
     async move {
-        let reply = match begun {
+        let mut reply = match begun {
             Begun::Answered(reply) => *reply,
             Begun::Waits(waiting) => waiting.reply(&link).await?,
             Begun::Gathers(rest) => rest.await?,
         };
-        Ok(logged.answered(for_version(version, reply)))
+        for_version(version, &mut reply);
+        logged.answered(&reply);
+        Ok(reply)
     }
 }
 
@@ -312,7 +314,8 @@ fn begin(
     if front.access.is_some() {
         link.note(|line| line.connection = Arc::clone(&connection));
     }
-    let mut request = Box::new(exchange::Request {
+    let dispatcher = front.routes.of(&parts.uri);
+    let mut request = dispatcher.boxed(exchange::Request {
         method: parts.method,
         uri: parts.uri,
         target,

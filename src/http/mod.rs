@@ -80,7 +80,8 @@ struct Front {
     /// Where a line is left for each request, if anywhere.
     access: Option<Lines>,
     protocol: http1::Builder,
-    /// What is read lands here and is passed on at once. Locked only while one read lasts, on one thread.
+    /// What is read lands here and is passed on at once, and so does what is written of small slices. Locked only while
+    /// one read or write lasts, on one thread.
     scratch: Mutex<Box<[u8]>>,
     /// Connections that wait for a request with hyper and its buffers at hand.
     idle: AtomicUsize,
@@ -166,6 +167,8 @@ fn protocol(limits: &Limits) -> http1::Builder {
     // The wire keeps the limits and the time. hyper's own are set so that they never come first.
     protocol
         .header_read_timeout(None)
+        // The wire watches for a client that leaves. hyper would take a buffer for it that nothing is read into.
+        .half_close(true)
         // Room for a whole head, which hyper would refuse otherwise.
         .max_buf_size(HYPER_BUFFER.max(limits.max_header_size + 1))
         .max_header_size(limits.max_header_size + wire::READ)

@@ -11,8 +11,7 @@ use bytes::{Buf, Bytes};
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::ext::ReasonPhrase;
 use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, SERVER, TE,
-    TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, SERVER,
 };
 use hyper::{Method, StatusCode, Uri, Version};
 
@@ -33,15 +32,14 @@ const LENGTH_CLAUSE: &str = "(PEP 3333, \"Handling the Content-Length Header\")"
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
 /// The connection's, not the message's (RFC 9110 §7.6.1): an application has no say in them.
-const HOP_BY_HOP: [HeaderName; 7] = [
-    CONNECTION,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    TE,
-    TRAILER,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-];
+const HOP_BY_HOP: [&str; 7] =
+    ["connection", "transfer-encoding", "upgrade", "te", "trailer", "keep-alive", "proxy-connection"];
+
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    // Most names are told by their first letter.
+    matches!(name.as_bytes().first(), Some(b'c' | b'k' | b'p' | b't' | b'u')) && HOP_BY_HOP.contains(&name)
+}
 
 /// What of a request its response depends on.
 #[derive(Debug, Clone)]
@@ -67,13 +65,8 @@ pub(super) fn build(response: Response, asked: Asked, link: &Arc<Link>) -> Reply
         return failure(StatusCode::INTERNAL_SERVER_ERROR, link);
     }
     let mut headers = head.headers;
-    let wants_to_close = headers.get(CONNECTION).is_some_and(|wish| wish == "close");
-    while let Some(name) = headers.keys().find(|name| HOP_BY_HOP.contains(name)).cloned() {
-        headers.remove(name);
-    }
-    if wants_to_close {
-        // The one wish for its connection that is granted: a response may always be the last one.
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    if headers.keys().any(is_hop_by_hop) {
+        remove_hop_by_hop(&mut headers);
     }
     let declared = match declared_length(&headers) {
         Ok(declared) => declared,
@@ -111,6 +104,17 @@ pub(super) fn build(response: Response, asked: Asked, link: &Arc<Link>) -> Reply
     reply
 }
 
+/// Leaves of the connection's headers none but the one wish that is granted: a response may always be the last one.
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let wants_to_close = headers.get(CONNECTION).is_some_and(|wish| wish == "close");
+    while let Some(name) = headers.keys().find(|name| is_hop_by_hop(name)).cloned() {
+        headers.remove(name);
+    }
+    if wants_to_close {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+}
+
 /// Headers that all responses share.
 fn finish(reply: &mut Reply, link: &Arc<Link>) {
     reply.headers_mut().entry(SERVER).or_insert(NAME);
@@ -121,11 +125,10 @@ fn finish(reply: &mut Reply, link: &Arc<Link>) {
 }
 
 /// hyper would add `keep-alive` to our `close` where HTTP/1.0 asked for it, unless the response is of HTTP/1.0, too.
-pub(super) fn for_version(asked: Version, mut reply: Reply) -> Reply {
+pub(super) fn for_version(asked: Version, reply: &mut Reply) {
     if asked == Version::HTTP_10 && reply.headers().contains_key(CONNECTION) {
         *reply.version_mut() = Version::HTTP_10;
     }
-    reply
 }
 
 /// An answer of the server's own.

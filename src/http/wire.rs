@@ -170,14 +170,18 @@ impl Wire {
         Poll::Ready(Ok(buffer.filled().len()))
     }
 
-    /// While a request waits for its answer: notes what comes, and passes nothing on.
+    /// While a request that is read to its end waits for its answer: notes what comes, and passes nothing on.
     fn watch(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.input == Input::Open && self.held.len() < AHEAD {
-            if ready!(self.poll_fill(cx, AHEAD))? == 0 {
-                self.ended();
+        let waits = self.exchange != Exchange::None && self.inspector.is_at_end();
+        while waits && self.input == Input::Open && self.held.len() < AHEAD {
+            match self.poll_fill(cx, AHEAD) {
+                Poll::Ready(Ok(0)) => self.ended(),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => break,
             }
         }
-        Poll::Pending
+        Poll::Ready(Ok(()))
     }
 
     fn ended(&mut self) {
@@ -258,7 +262,7 @@ impl Wire {
         }
         let is_open = self.exchange != Exchange::None;
         match self.input {
-            _ if is_open && self.inspector.is_at_end() => Ok(Next::Watch),
+            _ if is_open && self.inspector.is_at_end() => Ok(Next::Wait),
             Input::Refused if is_open && self.inspector.is_in_head() => Ok(Next::Wait),
             Input::Refused if is_open => Err(io::ErrorKind::InvalidData.into()),
             Input::Refused | Input::ThrownAway(_) => Ok(Next::End),
@@ -308,7 +312,7 @@ impl Wire {
                         self.inspect();
                     }
                 }
-                Next::Watch | Next::Wait => return Poll::Pending,
+                Next::Wait => return Poll::Pending,
                 Next::End => return Poll::Ready(Ok(false)),
             }
         }
@@ -328,9 +332,8 @@ fn first_line(bytes: &[u8]) -> Bytes {
 
 enum Next {
     Deliver,
-    /// Nothing more before the refusal is answered, or at all.
+    /// Nothing more before the request is answered, or at all.
     Wait,
-    Watch,
     End,
     Read,
 }
@@ -347,7 +350,7 @@ impl Read for Wire {
             match this.next()? {
                 Next::Deliver => this.deliver(&mut cursor),
                 Next::Read => ready!(this.poll_next(cx, &mut cursor))?,
-                Next::Watch => return this.watch(cx),
+                // A flush watches meanwhile.
                 Next::Wait => return Poll::Pending,
                 Next::End => break,
             }

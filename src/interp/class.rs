@@ -153,6 +153,39 @@ pub struct Instance<'a, C> {
     payload: PhantomData<C>,
 }
 
+/// An instance between attachments, as [`Kept`].
+#[derive(Debug)]
+pub struct KeptInstance<C> {
+    object: Kept,
+    payload: PhantomData<fn(C)>,
+}
+
+impl<C> KeptInstance<C> {
+    /// The reference itself, for this attachment.
+    pub fn take(self, at: Attached<'_>) -> Instance<'_, C> {
+        Instance { object: self.object.take(at), payload: PhantomData }
+    }
+}
+
+impl<C> Instance<'_, C> {
+    /// Keeps the reference beyond this attachment.
+    pub fn keep(self) -> KeptInstance<C> {
+        KeptInstance { object: self.object.keep(), payload: PhantomData }
+    }
+
+    /// Whether there are no references but this one and `others` that the caller knows of, so that nobody else can
+    /// come by one. Without a GIL that cannot be told.
+    pub fn is_known_to(&self, others: usize) -> bool {
+        // SAFETY: attached: `self.object`. live: it.
+        let references = unsafe { ffi::Py_REFCNT(self.object.as_ptr()) };
+        COUNTS_ONCE && usize::try_from(references) == Ok(1 + others)
+    }
+}
+
+/// Whether references are counted in one place and by one thread at a time: where the GIL is. A build without one has
+/// two counts in the head of each object.
+const COUNTS_ONCE: bool = size_of::<ffi::PyObject>() == 2 * size_of::<usize>();
+
 impl<C> std::ops::Deref for Instance<'_, C> {
     type Target = C;
 

@@ -2,7 +2,7 @@
 
 pub(super) use pyo3_ffi::{
     METH_FASTCALL, Py_DECREF, Py_EndInterpreter, Py_False, Py_INCREF, Py_InitializeEx, Py_IsInitialized,
-    Py_NewInterpreterFromConfig, Py_None, Py_READONLY, Py_T_PYSSIZET, Py_TPFLAGS_DEFAULT,
+    Py_NewInterpreterFromConfig, Py_None, Py_READONLY, Py_REFCNT, Py_T_PYSSIZET, Py_TPFLAGS_DEFAULT,
     Py_TPFLAGS_DISALLOW_INSTANTIATION, Py_TPFLAGS_HAVE_VECTORCALL, Py_TPFLAGS_IMMUTABLETYPE, Py_TYPE,
     Py_True, Py_Version, Py_ssize_t, Py_tp_call, Py_tp_dealloc, Py_tp_iter, Py_tp_iternext, Py_tp_members,
     Py_tp_methods, PyBytes_AsString, PyBytes_Check, PyBytes_CheckExact, PyBytes_FromStringAndSize,

@@ -26,7 +26,7 @@ mod value;
 mod version;
 
 pub use attach::{Attached, ThreadState};
-pub use class::{Arguments, Class, Instance, Outcome, Protocol, Type};
+pub use class::{Arguments, Class, Instance, KeptInstance, Outcome, Protocol, Type};
 pub use exception::{ExceptionKind, PythonError};
 pub use fork::{is_forked, watch_forks};
 pub use heap::trim_heap;

@@ -76,7 +76,12 @@ pub struct Kept {
 
 impl Kept {
     pub fn release(self, at: Attached<'_>) {
-        drop(Object { raw: self.raw, at });
+        drop(self.take(at));
+    }
+
+    /// The reference itself, for this attachment.
+    pub fn take(self, at: Attached<'_>) -> Object<'_> {
+        Object { raw: self.raw, at }
     }
 
     /// A further reference, for this attachment.

@@ -9,7 +9,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::Report;
 use crate::application::{Appetite, Line};
 use crate::dispatch::Seat;
-use crate::exchange::{Exchange, Service};
+use crate::exchange::{Exchange, Request, Service};
 
 /// Shared by the threads of one interpreter.
 #[derive(Debug)]
@@ -69,6 +69,10 @@ impl Line for Post {
 
     fn offered(&mut self) {
         self.seat.offered();
+    }
+
+    fn done_with(&mut self, request: Box<Request>) {
+        self.seat.done_with(request);
     }
 
     fn give_back(&mut self, exchange: Exchange) {

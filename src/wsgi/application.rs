@@ -1,7 +1,6 @@
 //! Steps 7 of a request: environ, call, iterate, close. On the thread of its interpreter.
 
 use std::fs::File;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -11,7 +10,7 @@ use crate::application::{Application, Ended, Line};
 use crate::census::Thread;
 use crate::exchange::{BodyError, Exchange, Fault, FileRange, RequestBody};
 use crate::interp::{
-    Attached, Departure, Instance, Interpreter, Kept, Lender, Object, PythonError, ThreadState, Truth, Type,
+    Attached, Departure, Instance, Interpreter, Kept, Lender, Object, PythonError, ThreadState, Truth,
     this_thread, watch_forks,
 };
 use crate::wsgi::clause::Clause;
@@ -19,10 +18,9 @@ use crate::wsgi::dict::{Environ, Surroundings};
 use crate::wsgi::failure::{Failure, describe};
 use crate::wsgi::finish::finish;
 use crate::wsgi::forked::only_the_parent;
-use crate::wsgi::hints::EarlyHints;
-use crate::wsgi::input::Body;
 use crate::wsgi::responder::{CLIENT_LEFT, Progress, Responder, Sent, StartResponse, tell};
 use crate::wsgi::sources::Teller;
+use crate::wsgi::tray::Tray;
 
 /// A list of parts up to this size leaves as one reply. 256 KiB: what the reply's buffer holds; above it,
 /// joining would only double the memory.
@@ -80,9 +78,7 @@ pub(super) struct Tools {
     environ: Environ,
     /// Large parts of bodies, on their way to clients.
     lender: Lender,
-    start_response: Type<StartResponse>,
-    input: Type<Body>,
-    hints: Type<EarlyHints>,
+    tray: Tray,
     number: u64,
     /// Whether the log knows that the application speaks of its connections.
     told: Truth,
@@ -160,9 +156,7 @@ impl Tools {
         Ok(Self {
             environ: Environ::new(at, surroundings, &file_wrapper, &errors)?,
             lender: Lender::default(),
-            start_response: Type::new(at)?,
-            input: Type::new(at)?,
-            hints: Type::new(at)?,
+            tray: Tray::new(at)?,
             application: application.keep(),
             support: support.keep(),
             file_wrapper: file_wrapper.keep(),
@@ -185,9 +179,7 @@ impl Tools {
         self.application.release(at);
         self.file_wrapper.release(at);
         self.environ.release(at);
-        self.start_response.release(at);
-        self.input.release(at);
-        self.hints.release(at);
+        self.tray.release(at);
         self.support.release(at);
         if let Some(teller) = self.teller {
             teller.release(at);
@@ -198,29 +190,35 @@ impl Tools {
     fn serve(&mut self, at: Attached<'_>, exchange: Exchange, line: &mut dyn Line) {
         self.lender.take_back(at);
         let Exchange { mut request, reply } = exchange;
-        let asked = (&request.method, &request.uri);
-        let body = Body::new(std::mem::replace(&mut request.body, RequestBody::Empty), &reply);
-        let responder = Responder::new(reply);
-        let input = match self.input.instance(at, body) {
-            Ok(input) => input,
-            Err(error) => return self.failed(at, error.into(), &responder, None, asked),
+        let body = std::mem::replace(&mut request.body, RequestBody::Empty);
+        let (responder, hands) = self.tray.serve(at, body, reply);
+        let hands = match hands {
+            Ok(hands) => hands,
+            Err(error) => {
+                let asked = (&request.method, &request.uri);
+                return self.failed(at, error.into(), &responder, None, asked);
+            }
         };
         let outcome = (|| {
-            let hints = self.hints.instance(at, EarlyHints::new(Arc::clone(&responder)))?;
-            let environ = self.environ.build(at, &request, &input, &hints)?;
-            drop(hints);
-            let start_response = self.start_response.instance(at, StartResponse(Arc::clone(&responder)))?;
-            self.call(at, &environ, &start_response, &responder, line)
+            if hands.are_new {
+                self.environ.hold(at, &hands.input, &hands.hints)?;
+            }
+            let environ = self.environ.build(at, &request)?;
+            self.tray.recycle(std::mem::take(&mut request.headers));
+            self.call(at, &environ, &hands.start_response, &responder, line)
         })();
         if let Err(failure) = outcome {
-            self.failed(at, failure, &responder, input.failure(), asked);
+            let asked = (&request.method, &request.uri);
+            self.failed(at, failure, &responder, hands.input.failure(), asked);
         }
-        input.close();
+        hands.input.close();
         if let Some(wish) = responder.wish()
             && std::mem::replace(&mut self.told, Truth::True) == Truth::False
         {
             tell(wish);
         }
+        self.tray.clear(hands, responder);
+        line.done_with(request);
     }
 
     /// Calls the application and sends what it gives; `close()` is always called.

@@ -254,13 +254,22 @@ impl Environ {
         })
     }
 
-    /// The environ of one request.
+    /// Makes the template hold these, a reference to each: the environs from here on have them.
+    pub(super) fn hold<'a>(
+        &self,
+        at: Attached<'a>,
+        input: &impl AsPython,
+        hints: &impl AsPython,
+    ) -> Result<(), PythonError<'a>> {
+        at.dict_set(&self.template, &self.keys.input, input)?;
+        at.dict_set(&self.template, &self.keys.hints, hints)
+    }
+
+    /// The environ of one request, with what is held.
     pub(super) fn build<'a>(
         &mut self,
         at: Attached<'a>,
         request: &Request,
-        input: &impl AsPython,
-        hints: &impl AsPython,
     ) -> Result<Object<'a>, PythonError<'a>> {
         let (keys, values, template) = (&self.keys, &self.values, &self.template);
         self.usual.method.set(
@@ -284,8 +293,6 @@ impl Environ {
         if let Client::Inet(_, Some(port)) = request.connection.client {
             at.dict_set(&dict, &self.keys.remote_port, &at.decimal(port)?)?;
         }
-        at.dict_set(&dict, &self.keys.input, input)?;
-        at.dict_set(&dict, &self.keys.hints, hints)?;
         self.set_headers(at, &dict, &request.headers)?;
         Ok(dict)
     }

@@ -9,7 +9,7 @@ use http::StatusCode;
 use crate::interp::{Arguments, Attached, Class, ExceptionKind, Outcome, Protocol, PythonError};
 use crate::wsgi::failure::describe;
 use crate::wsgi::responder::{Responder, add_headers, refused};
-use crate::wsgi::response::Head;
+use crate::wsgi::response::{Head, Repeated};
 
 /// Bytes of hints for one response. 64 KiB: more than any page links to; a loop that hints for ever ends here.
 const MOST: usize = 64 * 1024;
@@ -27,6 +27,11 @@ pub(super) struct EarlyHints {
 impl EarlyHints {
     pub(super) fn new(responder: Arc<Responder>) -> Self {
         Self { responder, sent: AtomicUsize::new(0) }
+    }
+
+    /// It hints at another response.
+    pub(super) fn reopen(&self) {
+        self.sent.store(0, Ordering::Relaxed);
     }
 }
 
@@ -51,7 +56,7 @@ impl Class for EarlyHints {
         };
         let count = at.sequence_length(&headers).unwrap_or(0);
         let mut head = Head::new((StatusCode::OK, None), count).map_err(|error| refused(at, &error))?;
-        add_headers(at, &headers, &mut head)?;
+        add_headers(at, &headers, (&mut head, &mut Repeated::default()))?;
         if head.declared.is_some() || head.wish.is_some() {
             // RFC 9110 §8.6: a 1xx has no Content-Length; and a hint says nothing of the connection.
             return wrong(ExceptionKind::ValueError, "a hint has no Content-Length and no Connection header");

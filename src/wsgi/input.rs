@@ -46,9 +46,12 @@ enum Size {
 impl Body {
     /// `reply` is the one that the request will get.
     pub(super) fn new(body: RequestBody, reply: &Reply) -> Self {
-        let revoker = if matches!(body, RequestBody::Stream(_)) { reply.revoker() } else { None };
-        let held = Bytes::new();
-        Self { source: Mutex::new(Source { held, rest: body, revoker, failed: None, span: Span::Open }) }
+        Self { source: Mutex::new(Source::new(body, reply)) }
+    }
+
+    /// It is another request's. Nobody may know this one but the caller.
+    pub(super) fn reopen(&self, body: RequestBody, reply: &Reply) {
+        *self.source.lock() = Source::new(body, reply);
     }
 
     /// Why the body broke off, if it did and the application read that far.
@@ -142,6 +145,11 @@ impl Body {
 }
 
 impl Source {
+    fn new(body: RequestBody, reply: &Reply) -> Self {
+        let revoker = if matches!(body, RequestBody::Stream(_)) { reply.revoker() } else { None };
+        Self { held: Bytes::new(), rest: body, revoker, failed: None, span: Span::Open }
+    }
+
     /// Makes sure that something is held; `false` at the end of the body. Waits detached.
     fn fill<'a>(&mut self, at: Attached<'a>) -> Result<bool, PythonError<'a>> {
         if !self.held.is_empty() {

@@ -30,6 +30,8 @@ mod responder;
 #[cfg(feature = "python")]
 mod sources;
 #[cfg(feature = "python")]
+mod tray;
+#[cfg(feature = "python")]
 mod voice;
 #[cfg(feature = "python")]
 mod zygote;

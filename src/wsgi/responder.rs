@@ -7,18 +7,28 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::exchange::{Fault, FileRange, NoReader, Reply, ReplyBody, Unsent};
 use crate::interp::{Arguments, Attached, Class, ExceptionKind, Object, Outcome, Protocol, PythonError};
 use crate::wsgi::clause::Clause;
 use crate::wsgi::failure::describe;
-use crate::wsgi::response::{self, Head, HeadError, Wish};
+use crate::wsgi::response::{self, Head, HeadError, Repeated, Wish};
+
+/// What heads are made with, from one response to the next.
+#[derive(Debug, Default)]
+pub(super) struct Workbench {
+    repeated: Repeated,
+    /// An empty map that has room: the request's, before.
+    pub(super) spare: HeaderMap,
+}
 
 /// One response's life, shared by the thread that serves it and the `start_response` in Python's hands.
 #[derive(Debug)]
 pub(super) struct Responder {
     stage: Mutex<Stage>,
+    workbench: Arc<Mutex<Workbench>>,
     /// What the application wished for its connection, which the log is told of.
     wish: OnceLock<Wish>,
 }
@@ -84,8 +94,20 @@ pub(super) enum Progress {
 }
 
 impl Responder {
-    pub(super) fn new(reply: Reply) -> Arc<Self> {
-        Arc::new(Self { stage: Mutex::new(Stage::Unstarted(reply)), wish: OnceLock::new() })
+    pub(super) fn new(reply: Reply, workbench: Arc<Mutex<Workbench>>) -> Arc<Self> {
+        Arc::new(Self { stage: Mutex::new(Stage::Unstarted(reply)), workbench, wish: OnceLock::new() })
+    }
+
+    /// The response is over, whatever became of it. Nobody may know this one but the caller.
+    pub(super) fn close(&self) {
+        // Dropped without the lock: a reply that was not sent is answered by that.
+        let before = std::mem::replace(&mut *self.stage.lock(), Stage::Over);
+        drop(before);
+    }
+
+    /// Another response's life begins. Nobody may know this one but the caller.
+    pub(super) fn reopen(&self, reply: Reply) {
+        *self.stage.lock() = Stage::Unstarted(reply);
     }
 
     pub(super) fn wish(&self) -> Option<Wish> {
@@ -99,7 +121,7 @@ impl Responder {
 
     fn start<'a>(&self, at: Attached<'a>, arguments: &Arguments<'a>) -> Result<(), PythonError<'a>> {
         let (exc_info, head) = match exc_info(at, arguments) {
-            Ok(exc_info) => (exc_info, head(at, arguments)),
+            Ok(exc_info) => (exc_info, self.head(at, arguments)),
             Err(error) => (None, Err(error)),
         };
         let again = |what| {
@@ -132,8 +154,16 @@ impl Responder {
         Ok(())
     }
 
+    fn head<'a>(&self, at: Attached<'a>, arguments: &Arguments<'a>) -> Result<Head, PythonError<'a>> {
+        // A thread of the application that has kept another response's start_response may be at it just now.
+        match self.workbench.try_lock() {
+            Some(mut workbench) => head(at, arguments, &mut workbench),
+            None => head(at, arguments, &mut Workbench::default()),
+        }
+    }
+
     /// Sends headers ahead of the response. The head is out: false, they come too late.
-    pub(super) fn hint(&self, at: Attached<'_>, headers: http::HeaderMap) -> bool {
+    pub(super) fn hint(&self, at: Attached<'_>, headers: HeaderMap) -> bool {
         match &*self.lock(at) {
             Stage::Unstarted(reply) | Stage::Refused(reply) | Stage::Headed(reply, _) => {
                 reply.hint(headers);
@@ -331,7 +361,11 @@ fn raised_again<'a>(at: Attached<'a>, exc_info: &Object<'a>) -> PythonError<'a> 
 }
 
 /// The first two arguments of `start_response`.
-fn head<'a>(at: Attached<'a>, arguments: &Arguments<'a>) -> Result<Head, PythonError<'a>> {
+fn head<'a>(
+    at: Attached<'a>,
+    arguments: &Arguments<'a>,
+    Workbench { repeated, spare }: &mut Workbench,
+) -> Result<Head, PythonError<'a>> {
     let wrong = |what: &str, given: &Object<'a>| wrong_type(at, what, given);
     let refuse = |error: HeadError| refused(at, &error);
     let (status, headers) = match (arguments.get(0), arguments.get(1)) {
@@ -353,16 +387,16 @@ fn head<'a>(at: Attached<'a>, arguments: &Arguments<'a>) -> Result<Head, PythonE
         .unwrap_or_else(|_| Err(HeadError::Status(describe(at, &status))))
         .map_err(refuse)?;
     let count = at.sequence_length(&headers).unwrap_or(0);
-    let mut head = Head::new(status, count).map_err(refuse)?;
-    add_headers(at, &headers, &mut head)?;
+    let mut head = Head::within(std::mem::take(spare), status, count).map_err(refuse)?;
+    add_headers(at, &headers, (&mut head, repeated))?;
     Ok(head)
 }
 
-/// Adds a list of (name, value) to `head`.
+/// Adds a list of (name, value) to a head, with what such lists had before.
 pub(super) fn add_headers<'a>(
     at: Attached<'a>,
     headers: &Object<'a>,
-    head: &mut Head,
+    (head, repeated): (&mut Head, &mut Repeated),
 ) -> Result<(), PythonError<'a>> {
     for place in 0..at.sequence_length(headers).unwrap_or(0) {
         let pair = at.sequence_item(headers, place)?;
@@ -381,7 +415,8 @@ pub(super) fn add_headers<'a>(
             let (name, value) = (describe(at, &name), describe(at, &value));
             Err(HeadError::Value { name, value })
         };
-        at.with_text(&name, |name| at.with_text(&value, |value| head.add(name, value)))
+        let mut add = |name: &str, value: &str| head.add_repeated(repeated, place, (name, value));
+        at.with_text(&name, |name| at.with_text(&value, |value| add(name, value)))
             .and_then(|outcome| outcome)
             .unwrap_or_else(unreadable)
             .map_err(|error| refused(at, &error))?;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, SET_COOKIE};
 use http::{HeaderMap, StatusCode};
 
 use super::clause::Clause;
@@ -58,6 +58,104 @@ impl HeadError {
     }
 }
 
+/// Places in the list of an application's headers that are remembered. 16: what frameworks and their middleware send.
+const PLACES: usize = 16;
+
+/// Bytes of a header's name and value that are remembered, at most: what is longer is mostly different each time.
+const REPEATED: usize = 256;
+
+/// What applications say in each response, made ready once: at each place in the list of headers, what was there last.
+#[derive(Debug, Default)]
+pub struct Repeated(Vec<Place>);
+
+#[derive(Debug, Default)]
+struct Place {
+    name: String,
+    value: String,
+    /// Made when it comes for the second time: what never repeats costs two copies of a short text.
+    field: Option<Field>,
+}
+
+impl Repeated {
+    /// The field of one header of the list, if it is one that may be said again.
+    fn field(&mut self, at: usize, name: &str, value: &str) -> Result<Field, HeadError> {
+        if at >= PLACES || name.len() + value.len() > REPEATED {
+            return Field::new(name, value);
+        }
+        if self.0.len() <= at {
+            self.0.resize_with(at + 1, Place::default);
+        }
+        let Some(place) = self.0.get_mut(at) else { return Field::new(name, value) };
+        let again = place.name == name && place.value == value;
+        if let Some(field) = place.field.as_ref().filter(|_| again) {
+            return Ok(field.clone());
+        }
+        let field = Field::new(name, value)?;
+        if again {
+            place.field = Some(field.clone());
+        } else if !matches!(&field, Field::Plain { name, .. } if *name == SET_COOKIE) {
+            place.name.clear();
+            place.name.push_str(name);
+            place.value.clear();
+            place.value.push_str(value);
+            place.field = None;
+        }
+        Ok(field)
+    }
+}
+
+/// One header as an application gave it.
+#[derive(Debug, Clone)]
+enum Field {
+    Plain {
+        name: HeaderName,
+        value: HeaderValue,
+        /// The name as it is to be written, where that is not Usual-Case.
+        written: Option<Bytes>,
+    },
+    Length(u64, HeaderValue),
+    Wish(Wish),
+}
+
+impl Field {
+    fn new(name: &str, value: &str) -> Result<Self, HeadError> {
+        let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| HeadError::Name(shown(name)))?;
+        if is_of_connection(&parsed) {
+            let wish = match parsed.as_str() {
+                "connection" | "keep-alive" => wish(&parsed, value),
+                _ => None,
+            };
+            let refused = || HeadError::HopByHop { name: shown(name), value: shown(value) };
+            return wish.map(Self::Wish).ok_or_else(refused);
+        }
+        let wrong = || HeadError::Value { name: shown(name), value: shown(value) };
+        // Optional whitespace around a value is not part of it (RFC 9110 §5.5).
+        let bytes = latin1(value.trim_matches([' ', '\t'])).ok_or_else(wrong)?;
+        let value = HeaderValue::from_bytes(&bytes).map_err(|_| wrong())?;
+        if parsed == CONTENT_LENGTH {
+            return match length(&value) {
+                Some(length) => Ok(Self::Length(length, value)),
+                None => Err(not_a_length(&value)),
+            };
+        }
+        let written = (!is_usual(name)).then(|| Bytes::copy_from_slice(name.as_bytes()));
+        Ok(Self::Plain { name: parsed, value, written })
+    }
+}
+
+/// The length that a Content-Length says.
+fn length(value: &HeaderValue) -> Option<u64> {
+    let digits = value.as_bytes();
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+fn not_a_length(value: &HeaderValue) -> HeadError {
+    HeadError::ContentLength(shown(&String::from_utf8_lossy(value.as_bytes())))
+}
+
 /// A head under construction, and what of it decides about the body.
 #[derive(Debug)]
 pub struct Head {
@@ -80,8 +178,16 @@ pub enum Wish {
 
 impl Head {
     /// A head with room for `count` headers.
-    pub fn new((status, reason): (StatusCode, Option<Bytes>), count: usize) -> Result<Self, HeadError> {
-        let mut headers = HeaderMap::new();
+    pub fn new(status: (StatusCode, Option<Bytes>), count: usize) -> Result<Self, HeadError> {
+        Self::within(HeaderMap::new(), status, count)
+    }
+
+    /// A head with room for `count` headers in a map that is empty, and has perhaps room already.
+    pub fn within(
+        mut headers: HeaderMap,
+        (status, reason): (StatusCode, Option<Bytes>),
+        count: usize,
+    ) -> Result<Self, HeadError> {
         // And for what the front end adds: growing costs as much as all insertions before it.
         headers.try_reserve(count.saturating_add(SERVERS_OWN)).map_err(|_| HeadError::TooMany(count))?;
         Ok(Self {
@@ -93,55 +199,44 @@ impl Head {
 
     /// Adds one header, in the order given.
     pub fn add(&mut self, name: &str, value: &str) -> Result<(), HeadError> {
-        let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| HeadError::Name(shown(name)))?;
-        if is_of_connection(&parsed) {
-            if parsed == CONNECTION || parsed.as_str() == "keep-alive" {
-                return self.add_wish(&parsed, value);
-            }
-            return Err(HeadError::HopByHop { name: shown(name), value: shown(value) });
-        }
-        let wrong = || HeadError::Value { name: shown(name), value: shown(value) };
-        // Optional whitespace around a value is not part of it (RFC 9110 §5.5).
-        let bytes = latin1(value.trim_matches([' ', '\t'])).ok_or_else(wrong)?;
-        let value = HeaderValue::from_bytes(&bytes).map_err(|_| wrong())?;
-        if parsed == CONTENT_LENGTH {
-            return self.add_length(value);
-        }
-        if !is_usual(name) {
-            self.response.names.push(Bytes::copy_from_slice(name.as_bytes()));
-        }
+        self.put(Field::new(name, value)?)
+    }
+
+    /// Adds the header at place `at` of a list, which is perhaps one that such a list had there before.
+    pub fn add_repeated(
+        &mut self,
+        repeated: &mut Repeated,
+        at: usize,
+        (name, value): (&str, &str),
+    ) -> Result<(), HeadError> {
+        self.put(repeated.field(at, name, value)?)
+    }
+
+    fn put(&mut self, field: Field) -> Result<(), HeadError> {
         let headers = &mut self.response.headers;
-        let count = headers.keys_len();
-        headers.try_append(parsed, value).map_err(|_| HeadError::TooMany(count))?;
-        Ok(())
-    }
-
-    fn add_length(&mut self, value: HeaderValue) -> Result<(), HeadError> {
-        let digits = value.as_bytes();
-        let length = std::str::from_utf8(digits)
-            .ok()
-            .filter(|_| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit))
-            .and_then(|text| text.parse().ok());
-        match (length, self.declared) {
-            (Some(length), None) => {
-                self.declared = Some(length);
-                self.response.headers.insert(CONTENT_LENGTH, value);
-                Ok(())
+        match field {
+            Field::Plain { name, value, written } => {
+                self.response.names.extend(written);
+                let count = headers.keys_len();
+                headers.try_append(name, value).map_err(|_| HeadError::TooMany(count))?;
             }
-            // Said twice and the same: once is enough (RFC 9110 §8.6).
-            (Some(length), Some(earlier)) if length == earlier => Ok(()),
-            _ => Err(HeadError::ContentLength(shown(&String::from_utf8_lossy(digits)))),
+            Field::Length(length, value) => match self.declared {
+                None => {
+                    self.declared = Some(length);
+                    headers.insert(CONTENT_LENGTH, value);
+                }
+                // Said twice and the same: once is enough (RFC 9110 §8.6).
+                Some(earlier) if length == earlier => {}
+                Some(_) => return Err(not_a_length(&value)),
+            },
+            Field::Wish(wish) => {
+                if wish == Wish::Close {
+                    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                // Of the two, close wins (RFC 9112 §9.3).
+                self.wish = if self.wish == Some(Wish::Close) { self.wish } else { Some(wish) };
+            }
         }
-    }
-
-    fn add_wish(&mut self, name: &HeaderName, value: &str) -> Result<(), HeadError> {
-        let wish = wish(name, value)
-            .ok_or_else(|| HeadError::HopByHop { name: name.to_string(), value: shown(value) })?;
-        if wish == Wish::Close {
-            self.response.headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        // Of the two, close wins (RFC 9112 §9.3).
-        self.wish = if self.wish == Some(Wish::Close) { self.wish } else { Some(wish) };
         Ok(())
     }
 }
@@ -334,6 +429,48 @@ mod tests {
         assert!(head.add("Content-Length", "6").is_err());
         assert_eq!(head.response.headers.get_all("content-length").iter().count(), 1);
         assert_eq!(head.declared, Some(5));
+    }
+
+    #[test]
+    fn what_repeats_is_what_was_said() {
+        let responses = [
+            vec![
+                ("Content-Type", "text/plain"),
+                ("Content-Length", "5"),
+                ("ETag", "a"),
+                ("Connection", "close"),
+            ],
+            vec![("Content-Type", "text/plain"), ("Content-Length", "6"), ("ETag", "a"), ("Set-Cookie", "b")],
+            vec![("Content-Type", "text/html"), ("Content-Length", "6"), ("ETag", "a"), ("Set-Cookie", "b")],
+            vec![("ETag", "a"), ("Set-Cookie", "b"), ("Set-Cookie", "c")],
+        ];
+        let mut repeated = Repeated::default();
+        // Each four times, so that each has been seen and kept before another one comes.
+        for response in responses.iter().flat_map(|response| std::iter::repeat_n(response, 4)) {
+            let (mut made, mut kept) = (head(), head());
+            for (at, &(name, value)) in response.iter().enumerate() {
+                made.add(name, value).unwrap();
+                kept.add_repeated(&mut repeated, at, (name, value)).unwrap();
+            }
+            assert_eq!(made.response.headers, kept.response.headers);
+            assert_eq!(made.response.names, kept.response.names);
+            assert_eq!((made.declared, made.wish), (kept.declared, kept.wish));
+        }
+        let secrets = repeated.0.iter().filter(|place| place.name == "Set-Cookie");
+        assert_eq!(secrets.count(), 0);
+    }
+
+    #[test]
+    fn what_is_refused_is_refused_again() {
+        let mut repeated = Repeated::default();
+        for _ in 0..3 {
+            let refused = head().add_repeated(&mut repeated, 0, ("X", "a\nb"));
+            assert!(matches!(refused, Err(HeadError::Value { .. })));
+            let mut head = head();
+            head.add_repeated(&mut repeated, 1, ("Content-Length", "5")).unwrap();
+            let refused = head.add_repeated(&mut repeated, 2, ("Content-Length", "6"));
+            assert!(matches!(refused, Err(HeadError::ContentLength(_))));
+        }
     }
 
     #[test]

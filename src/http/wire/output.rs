@@ -65,12 +65,12 @@ impl Wire {
         if slices.len() < 2 || total > SMALL {
             return Pin::new(&mut self.socket).poll_write_vectored(cx, slices);
         }
-        let mut small = [0; SMALL];
-        let mut rest = &mut small[..];
+        let mut scratch = self.front.scratch.lock();
+        let mut rest = scratch.get_mut(..).unwrap_or_default();
         for slice in slices {
             io::Write::write_all(&mut rest, slice)?;
         }
-        Pin::new(&mut self.socket).poll_write(cx, small.get(..total).unwrap_or_default())
+        Pin::new(&mut self.socket).poll_write(cx, scratch.get(..total).unwrap_or_default())
     }
 
     /// Writes what hyper gives, with the application's names in the place of hyper's. A head comes alone and first.
@@ -164,12 +164,12 @@ impl Write for Wire {
         this.progress(written)
     }
 
-    /// hyper calls it when it has nothing left to write.
+    /// hyper calls it when it has nothing left to write, and so at the end of each poll in which a request waits.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(this.poll_interim(cx))?;
         if !this.link.awaits_flush() {
-            return Poll::Ready(Ok(()));
+            return this.watch(cx);
         }
         let is_read = this.inspector.is_at_end() || this.input == Input::Refused;
         let after = if is_read { Exchange::None } else { Exchange::Unread };
@@ -183,7 +183,7 @@ impl Write for Wire {
             // Nothing else would make hyper read again.
             cx.waker().wake_by_ref();
         }
-        Poll::Ready(Ok(()))
+        this.watch(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
