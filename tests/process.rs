@@ -239,8 +239,11 @@ fn answer(Exchange { mut request, reply }: Exchange, line: &mut dyn Line) {
     }
 }
 
-/// What "/gate" waits at, by its query.
-static GATES: Mutex<BTreeMap<String, (Sender<()>, Receiver<()>)>> = Mutex::new(BTreeMap::new());
+/// Both ends of what "/gate" waits at.
+type Gate = (Sender<()>, Receiver<()>);
+
+/// By the query.
+static GATES: Mutex<BTreeMap<String, Gate>> = Mutex::new(BTreeMap::new());
 
 /// What opens it by being dropped, and what tells that somebody waits there.
 fn gate(name: &str) -> (Sender<()>, Receiver<()>) {
