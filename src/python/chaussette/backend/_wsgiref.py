@@ -18,6 +18,10 @@ from wsgiref.types import WSGIApplication
 from chaussette.backend import Backend, Listening, Settings
 from chaussette.backend._socket import Wake
 
+#: Seconds of a wait for requests at most: CPython calls no signal handler for a signal that comes between its last look
+#: and the wait, before the wait has ended.
+LOOK_AGAIN = 1.0
+
 
 class _Answer(ServerHandler):
     # What the process inherited is nobody's business in a request (PEP 3333 allows it, CGI needed it).
@@ -97,7 +101,7 @@ class WsgirefBackend(Backend):
             for server in self._servers:
                 selector.register(server, selectors.EVENT_READ, server)
             while not self._stopping:
-                for key, _ in selector.select():
+                for key, _ in selector.select(LOOK_AGAIN):
                     if key.data is not None and not self._stopping:
                         key.data.handle_request()
         for server in self._servers:
