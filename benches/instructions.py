@@ -45,7 +45,8 @@ KEPT = HERE.parent / "target" / "instructions"
 # Three times what repeated runs differ by at most (docs/performance.md has the figures).
 TOLERANCE = 0.03
 # With one request at a time each pays for wakes of its own, and how many these are is a matter of which thread valgrind
-# lets run first: beside busy neighbours a run has come 3.2 % above another of the same wheel.
+# lets run first: beside busy neighbours a run has come 3.2 % above another of the same wheel. So have bodies on many
+# connections: 0.5 to 1.2 turns of the reactor a request.
 TOLERANCE_ONE = 0.06
 REPLY_SECONDS = 60
 # Before counting: CPython has specialised its code, the allocators and buffers have their sizes.
@@ -228,7 +229,7 @@ def differences(here: dict[str, str], baseline: dict[str, str]) -> list[str]:
 
 
 def tolerance(case: str) -> float:
-    return TOLERANCE_ONE if case.endswith("/one") else TOLERANCE
+    return TOLERANCE_ONE if case.endswith("/one") or case == "echo/wide" else TOLERANCE
 
 
 def table(
