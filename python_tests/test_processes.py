@@ -121,6 +121,12 @@ from django.conf import settings
 settings.configure(SECRET_KEY="x", ROOT_URLCONF="shows_urls")
 import django.core.handlers.wsgi
 """
+OPENED = """
+from django.db import connection
+
+def opened():
+    return connection.connection is not None
+"""
 
 
 def test_what_the_first_request_would_import_is_imported_once(processes, tmp_path):
@@ -132,6 +138,19 @@ def test_what_the_first_request_would_import_is_imported_once(processes, tmp_pat
     (tmp_path / "shows_urls.py").write_text(f"import os\nopen({str(notes)!r}, 'a').write(f'{{os.getpid()}} ')\n")
     shown = processes("--python-path", tmp_path, application="shows_django:app").get().json()
     assert notes.read_text().split() == [str(shown["parent"])]
+
+
+def test_workers_share_no_connection_that_django_opened_as_its_urls_were_imported(processes, tmp_path):
+    at = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "database")}
+    configured = DJANGO.replace("ROOT_URLCONF=", f"DATABASES={{'default': {at}}}, ROOT_URLCONF=")
+    (tmp_path / "shows.py").write_text(
+        SHOWS.replace('"parent": os.getppid()', '"opened": opened()') + configured + OPENED
+    )
+    (tmp_path / "shows_urls.py").write_text("from django.db import connection\nconnection.ensure_connection()\n")
+    shown = processes("--python-path", tmp_path, application="shows:app").get().json()
+    assert "shows_urls" in shown["modules"]
+    assert (tmp_path / "database").exists()
+    assert shown["opened"] is False
 
 
 def test_urls_that_cannot_be_imported_are_told_of_by_a_request_and_not_by_the_start(processes, tmp_path):

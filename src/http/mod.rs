@@ -7,8 +7,8 @@
 //! between the socket and hyper, `head`, `chunked` and `syntax` check what passes; `request` and `body` lead in,
 //! `response` and `file` lead out, `aside` around hyper; `link` is what they tell one another. What proxies say is
 //! read by `preface` and `proxy` before the first request (PROXY protocol), by `forwarded` and `rfc7239` in each.
-//! `routes` picks the queue. `access` tells the access log. `memory` gives the system
-//! back what connections had. `control` is another server, beside this one.
+//! `routes` picks the queue. `access` tells the access log. `memory` gives the system back what connections had.
+//! `control` is another server, beside this one.
 
 mod accept;
 mod access;

@@ -10,8 +10,8 @@ use std::ptr::NonNull;
 
 use super::attach::Attached;
 use super::exception::{ExceptionKind, PythonError};
-use super::ffi;
 use super::object::{Kept, Object, Pointer};
+use super::{ffi, version};
 
 /// What a Rust payload offers Python. `Send + Sync`: an application may use an instance from any of its
 /// threads, and free-threaded builds do so at once.
@@ -178,13 +178,9 @@ impl<C> Instance<'_, C> {
     pub fn is_known_to(&self, others: usize) -> bool {
         // SAFETY: attached: `self.object`. live: it.
         let references = unsafe { ffi::Py_REFCNT(self.object.as_ptr()) };
-        COUNTS_ONCE && usize::try_from(references) == Ok(1 + others)
+        version::COUNTS_ONCE && usize::try_from(references) == Ok(1 + others)
     }
 }
-
-/// Whether references are counted in one place and by one thread at a time: where the GIL is. A build without one has
-/// two counts in the head of each object.
-const COUNTS_ONCE: bool = size_of::<ffi::PyObject>() == 2 * size_of::<usize>();
 
 impl<C> std::ops::Deref for Instance<'_, C> {
     type Target = C;

@@ -16,6 +16,10 @@ pub(super) fn ends_beside_threads() -> bool {
     version() >= V3_14
 }
 
+/// Whether references are counted in one place and by one thread at a time: where the GIL is. A build without one has
+/// two counts in the head of each object.
+pub(super) const COUNTS_ONCE: bool = size_of::<ffi::PyObject>() == 2 * size_of::<usize>();
+
 /// The version of the CPython that we run in, as `PY_VERSION_HEX`: not that of the headers at compile time.
 fn version() -> u32 {
     // SAFETY: a constant of libpython.

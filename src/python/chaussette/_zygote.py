@@ -35,6 +35,11 @@ def freeze() -> list[str]:
         # What is not there, or cannot be imported, is told by whoever misses it: with its first request, as ever.
         with contextlib.suppress(Exception):
             importlib.import_module(name)
+    database = sys.modules.get("django.db")
+    if database is not None:
+        # One that was opened by now would be shared by all workers. Django opens another when it needs one.
+        with contextlib.suppress(Exception):
+            database.connections.close_all()
     # What is there now is looked at by no collection of a worker, and its pages stay shared.
     gc.collect()
     gc.freeze()
